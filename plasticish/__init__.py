@@ -1,0 +1,34 @@
+__version__ = "0.3.0"
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_homes = {
+    "eyes": ["PretrainedEyes", "create_cifar10_loaders", "cache_features"],
+    "memory": ["EpisodicMemoryBank"],
+    "brain": ["NeuromodulatedBlock", "PlasticBrain", "TriarchicBrain"],
+    "training": ["PhaseConfig", "TrainingHistory", "PlasticTrainer", "TriarchicTrainer",
+                 "invert_colors", "invert_tensor", "add_noise", "blur_image"],
+    "visualization": ["PlasticVisualizer", "TriarchicVisualizer", "denormalize_imagenet"],
+}
+_home = {name: module for module, names in _homes.items() for name in names}
+__all__ = list(_home)
+
+if TYPE_CHECKING:
+    from .brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
+    from .eyes import PretrainedEyes, cache_features, create_cifar10_loaders
+    from .memory import EpisodicMemoryBank
+    from .training import (PhaseConfig, PlasticTrainer, TrainingHistory, TriarchicTrainer,
+                           add_noise, blur_image, invert_colors, invert_tensor)
+    from .visualization import PlasticVisualizer, TriarchicVisualizer, denormalize_imagenet
+
+
+def __getattr__(name):
+    "Import a public name from its module when it is first asked for, so that `import plasticish` costs nothing"
+    if name not in _home: raise AttributeError(f"module 'plasticish' has no attribute {name!r}")
+    value = getattr(import_module(f".{_home[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__(): return sorted([*globals(), *__all__])
