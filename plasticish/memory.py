@@ -98,7 +98,7 @@ def fit_(self:PlasticMetric):
 
 @patch
 def stale(self:PlasticMetric,
-          growth:float=1.05 # how much more, or less, must have been seen since the last fit
+          growth:float=1.1 # how much more, or less, must have been seen since the last fit
          )->bool:
     "Has the number of examples moved by the factor `growth` since the last fit?"
     n, m = float(self.count.sum()), float(self.fitted)
@@ -182,6 +182,7 @@ def update(self:EpisodicMemoryBank,
     total = n + len(x)
     self.counters.copy_(torch.tensor([min(total, self.memory_size), (head + len(x)) % self.memory_size, next_id + len(x),
                                       step + 1, int(self.counters[4]) + max(0, total - self.memory_size)]))
+    if self.metric is not None and self.metric.stale(): self.refresh()
     return ids
 
 @patch
@@ -223,7 +224,6 @@ def search(self:EpisodicMemoryBank,
           )->tuple: # similarities [B,k'] and slots [B,k'], largest first, k' = min(k, stored)
     "The nearest stored items, by cosine in the bank's metric"
     q = F.normalize(check_features(q, self.input_dim, 'q'), dim=1).to(self.keys.device)
-    if self.metric is not None and self.metric.stale(): self.refresh()
     n = self.count
     k = min(k or self.k_neighbors, n)
     if self.metric is None: sim = q @ self.keys[:n].T
