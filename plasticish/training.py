@@ -17,12 +17,13 @@ from .eyes import FeatureDataset, PretrainedEyes, cache_features
 
 # %% auto #0
 __all__ = ['log', 'MODES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'STORMS', 'NO_FORWARD_TRANSFER', 'EVENTS', 'FORMAT', 'VERSION',
-           'PhaseConfig', 'invert_tensor', 'invert_colors', 'add_noise', 'blur_image', 'change_contrast', 'occlude',
-           'dead_rows', 'average_accuracy', 'backward_transfer', 'forgetting', 'average_incremental_accuracy',
-           'learning_accuracy', 'forward_transfer', 'continual_metrics', 'prequential_accuracy', 'storm_metrics',
-           'TrainingHistory', 'get_rng_state', 'set_rng_state', 'seed_everything', 'rng_scope', 'seeded_iter',
-           'CachedLoader', 'gives_images', 'look_once', 'Trainer', 'CallbackError', 'PlasticTrainer',
-           'TriarchicTrainer', 'CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint', 'Table']
+           'MAX_ROWS', 'COLORS', 'PhaseConfig', 'invert_tensor', 'invert_colors', 'add_noise', 'blur_image',
+           'change_contrast', 'occlude', 'dead_rows', 'average_accuracy', 'backward_transfer', 'forgetting',
+           'average_incremental_accuracy', 'learning_accuracy', 'forward_transfer', 'continual_metrics',
+           'prequential_accuracy', 'storm_metrics', 'TrainingHistory', 'get_rng_state', 'set_rng_state',
+           'seed_everything', 'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once', 'Trainer',
+           'CallbackError', 'PlasticTrainer', 'TriarchicTrainer', 'CheckpointError', 'list_checkpoints',
+           'write_checkpoint', 'read_checkpoint', 'Table']
 
 # %% ../nbs/06_trainer.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -51,6 +52,7 @@ class PhaseConfig:
 # %% ../nbs/06_trainer.ipynb #_is_count
 def _is_count(x): return isinstance(x, int) and not isinstance(x, bool) and x >= 1
 
+# %% ../nbs/06_trainer.ipynb #_check_phase
 def _check_phase(p):
     "Raise if a field of phase `p` cannot work"
     def need(ok, field, what, err=ValueError):
@@ -66,9 +68,10 @@ def _check_phase(p):
     need(p.neurogenesis in (None, True, False), 'neurogenesis', 'True, False or None')
     need(p.max_steps is None or _is_count(p.max_steps), 'max_steps', 'an int of at least 1, or None')
 
-# %% ../nbs/06_trainer.ipynb #_in_pixels
+# %% ../nbs/06_trainer.ipynb #code-imagenet-mean-imagenet-std-485-456-406-2
 IMAGENET_MEAN, IMAGENET_STD = (.485, .456, .406), (.229, .224, .225)
 
+# %% ../nbs/06_trainer.ipynb #_in_pixels
 def _in_pixels(x, fn, normalized, mean, std):
     "Apply `fn` to images `x` [C,H,W] or [B,C,H,W] as pixels [B,C,H,W] in 0–1; the result has the shape, type and units of `x`"
     if not isinstance(x, Tensor) or not x.is_floating_point():
@@ -89,6 +92,7 @@ def invert_tensor(
     "The photographic negative, 1 − p in pixels, of images whose units are known"
     return _in_pixels(x, lambda p: 1 - p, mean is not None, mean, std)
 
+# %% ../nbs/06_trainer.ipynb #invert_colors
 def invert_colors(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     normalized:bool|None=None, # None: found out from the range of `x`
@@ -104,6 +108,7 @@ def _draw(fn, shape, x, seed):
     g = None if seed is None else torch.Generator().manual_seed(seed)
     return fn(shape, generator=g).to(x)
 
+# %% ../nbs/06_trainer.ipynb #add_noise
 def add_noise(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     sigma:float=.2, # standard deviation, in pixels of 0–1
@@ -122,6 +127,7 @@ def _gauss(sigma, n):
     k = torch.exp(-torch.arange(-r, r + 1).float()**2/(2*sigma**2))
     return k/k.sum()
 
+# %% ../nbs/06_trainer.ipynb #_blur
 def _blur(p, sigma):
     "Blur [B,C,H,W] along rows, then columns"
     B, C, H, W = p.shape
@@ -132,6 +138,7 @@ def _blur(p, sigma):
         q = F.conv2d(F.pad(q, (r, r, 0, 0) if shape[-1] == -1 else (0, 0, r, r), mode='reflect' if n > 1 else 'replicate'), k)
     return q.view(B, C, H, W).to(p)  # [BC,1,H,W] -> [B,C,H,W]
 
+# %% ../nbs/06_trainer.ipynb #blur_image
 def blur_image(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     sigma:float=2., # of the Gaussian, in pixels
@@ -157,6 +164,7 @@ def change_contrast(
         return (centre + factor*(p - centre)).clamp(0, 1)
     return _in_pixels(x, fn, normalized, mean, std)
 
+# %% ../nbs/06_trainer.ipynb #occlude
 def occlude(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     fraction:float=.25, # share of the area that is covered
@@ -175,6 +183,7 @@ def occlude(
         return p.masked_fill(hide[:, None], 0)
     return _in_pixels(x, fn, normalized, mean, std)
 
+# %% ../nbs/06_trainer.ipynb #dead_rows
 def dead_rows(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     fraction:float=.3, # share of the rows that are dead
@@ -202,6 +211,7 @@ def _matrix(R):
     if not np.isfinite(R[np.tril_indices(len(R))]).all(): raise ValueError('R should be finite on and below its diagonal')
     return R
 
+# %% ../nbs/06_trainer.ipynb #average_accuracy
 def average_accuracy(R:np.ndarray)->float:
     "ACC: mean accuracy on all tasks after the last, from R [T,T]"
     return float(_matrix(R)[-1].mean())
@@ -211,11 +221,13 @@ def backward_transfer(R:np.ndarray)->float|None:
     R = _matrix(R)
     return float((R[-1] - R.diagonal())[:-1].mean()) if len(R) > 1 else None
 
+# %% ../nbs/06_trainer.ipynb #forgetting
 def forgetting(R:np.ndarray)->float|None:
     "Mean fall of a task from its best, signed (Chaudhry et al., 2018); None for a single task"
     R = _matrix(R)
     return float(np.mean([R[j:-1, j].max() - R[-1, j] for j in range(len(R) - 1)])) if len(R) > 1 else None
 
+# %% ../nbs/06_trainer.ipynb #average_incremental_accuracy
 def average_incremental_accuracy(R:np.ndarray)->float:
     "AIA: mean over time of the accuracy on the tasks seen so far"
     R = _matrix(R)
@@ -225,9 +237,10 @@ def learning_accuracy(R:np.ndarray)->float:
     "Mean accuracy on each task right after learning it"
     return float(_matrix(R).diagonal().mean())
 
-# %% ../nbs/06_trainer.ipynb #forward_transfer
+# %% ../nbs/06_trainer.ipynb #code-no-forward-transfer-forward-transfer-is
 NO_FORWARD_TRANSFER = 'forward transfer is undefined: a task whose classes were never seen cannot be answered before it is learned'
 
+# %% ../nbs/06_trainer.ipynb #forward_transfer
 def forward_transfer(
     R:np.ndarray, # accuracies [T,T]
     baseline:Iterable[float]|None=None, # accuracy of an untrained brain on each task [T]; None if tasks bring new classes
@@ -238,6 +251,7 @@ def forward_transfer(
     if len(R) < 2: return None, 'forward transfer needs at least two tasks'
     return float(np.mean(R.diagonal(1) - np.asarray(baseline, dtype=float)[1:])), None
 
+# %% ../nbs/06_trainer.ipynb #continual_metrics
 def continual_metrics(R:np.ndarray)->dict: # name -> fraction, or None where it is undefined
     "All measures of the accuracy matrix R [T,T]"
     return dict(acc=average_accuracy(R), bwt=backward_transfer(R), forgetting=forgetting(R), aia=average_incremental_accuracy(R),
@@ -305,11 +319,13 @@ def _flatten(value, name):
     else: return [(name, value)]
     return [pair for k, v in items for pair in _flatten(v, f'{name}.{k}')]
 
+# %% ../nbs/06_trainer.ipynb #TrainingHistory-rows
 @patch
 def rows(self:TrainingHistory)->list[dict]: # one flat dictionary per step
     "The history step by step, nested series as dotted names"
     return [dict(p for k, v in zip(self, r) for p in _flatten(v, k)) for r in zip(*self.values())]
 
+# %% ../nbs/06_trainer.ipynb #TrainingHistory-to_frame
 @patch
 def to_frame(self:TrainingHistory):
     "The history as a pandas DataFrame, one row per step"
@@ -327,12 +343,14 @@ def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
         out.writerows(rows)
     return Path(path)
 
+# %% ../nbs/06_trainer.ipynb #TrainingHistory-to_json
 @patch
 def to_json(self:TrainingHistory, path:str|Path)->Path: # where it was written
     "Write the series as they are"
     Path(path).write_text(json.dumps(self))
     return Path(path)
 
+# %% ../nbs/06_trainer.ipynb #from_json
 @patch(cls_method=True)
 def from_json(cls:TrainingHistory, path:str|Path)->TrainingHistory:
     "Read what `to_json` wrote"
@@ -341,6 +359,7 @@ def from_json(cls:TrainingHistory, path:str|Path)->TrainingHistory:
     self.update(json.loads(Path(path).read_text()))
     return self
 
+# %% ../nbs/06_trainer.ipynb #TrainingHistory-to_tensorboard
 @patch
 def to_tensorboard(self:TrainingHistory, logdir:str|Path):
     "Write every number as a scalar; needs the tensorboard package, and says so"
@@ -358,6 +377,7 @@ def get_rng_state()->dict: # of Python, numpy, torch and each GPU
     kind, keys, *rest = np.random.get_state()
     return dict(python=random.getstate(), numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest), torch=torch.get_rng_state(), cuda=gpus)
 
+# %% ../nbs/06_trainer.ipynb #set_rng_state
 def set_rng_state(state:dict):
     "Put back what `get_rng_state` took"
     random.setstate(state['python'])
@@ -366,12 +386,14 @@ def set_rng_state(state:dict):
     torch.set_rng_state(state['torch'])
     if state['cuda']: torch.cuda.set_rng_state_all(state['cuda'])
 
+# %% ../nbs/06_trainer.ipynb #seed_everything
 def seed_everything(seed:int):
     "Seed Python, numpy and torch"
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
+# %% ../nbs/06_trainer.ipynb #rng_scope
 @contextmanager
 def rng_scope(seed:int|None=None): # None: go on from where the generators are
     "Whatever is drawn inside leaves no trace outside"
@@ -390,6 +412,7 @@ def _generators(loader):
         todo += [s for s in (getattr(o, 'sampler', None), getattr(o, 'batch_sampler', None)) if s is not None]
     return list(found.values())
 
+# %% ../nbs/06_trainer.ipynb #seeded_iter
 def seeded_iter(
     loader:Iterable, # gives batches
     seed:int, # fixes their order
@@ -427,6 +450,7 @@ class CachedLoader:
 # %% ../nbs/06_trainer.ipynb #_is_map_style
 def _is_map_style(loader): return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
 
+# %% ../nbs/06_trainer.ipynb #gives_images
 def gives_images(loader:Iterable)->bool:
     "Whether the batches of `loader` hold images [B,C,H,W]; looks at one sample and draws nothing"
     with rng_scope():
@@ -437,6 +461,7 @@ def gives_images(loader:Iterable)->bool:
         first = next(seeded_iter(loader, 0), None)
     return first is not None and isinstance(first[0], Tensor) and first[0].ndim == 4
 
+# %% ../nbs/06_trainer.ipynb #look_once
 @torch.no_grad()
 def look_once(
     loader:Iterable, # gives images [B,C,H,W] and labels
@@ -449,9 +474,10 @@ def look_once(
     seen = [(eyes(transform_fn(x) if transform_fn else x).float().cpu(), torch.as_tensor(y)) for x, y in loader]
     return seen
 
-# %% ../nbs/06_trainer.ipynb #Trainer
+# %% ../nbs/06_trainer.ipynb #code-events-phase-start-step-end-evaluation-p
 EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
 
+# %% ../nbs/06_trainer.ipynb #Trainer
 class Trainer:
     "Takes a brain through its phases, and records, evaluates, reports and saves on the way"
     series = ('step', 'epoch', 'phase', 'task_acc', 'eval_acc')
@@ -478,6 +504,7 @@ class Trainer:
         if any(p.neurogenesis is not None for p in self.phases) and not hasattr(brain, 'set_neurogenesis'):
             raise ValueError(f'phases switch neurogenesis, which a {type(brain).__name__} cannot')
         if isinstance(brain, nn.Module): brain.to(self.device)
+        if eyes is not None and not callable(eyes): raise TypeError(f'eyes should be callable on images [B,3,H,W], or None, got {eyes!r}')
         if isinstance(eyes, nn.Module): eyes.eval()
         self.history = TrainingHistory(*self.series)
         self.at = dict(phase=0, epoch=0, batch=0, step=0)
@@ -493,6 +520,7 @@ def _check_phases(phases):
     if not phases: raise ValueError('phases should hold at least one PhaseConfig, got an empty list')
     return phases
 
+# %% ../nbs/06_trainer.ipynb #_check_tasks
 def _check_tasks(tasks):
     "A dictionary of evaluation loaders, or one error that says what is wrong with it"
     if not isinstance(tasks or {}, dict): raise TypeError(f'eval_loaders should be a dict of name -> loader, got {type(tasks).__name__}')
@@ -506,16 +534,19 @@ def learn(self:Trainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accurac
     "Teach the brain one batch of features"
     raise NotImplementedError
 
+# %% ../nbs/06_trainer.ipynb #Trainer-predict
 @patch
 def predict(self:Trainer, x:Tensor)->Tensor: # labels [B]
     "Ask the brain; nothing may move"
     return self.brain.predict(x)
 
+# %% ../nbs/06_trainer.ipynb #Trainer-quick_stats
 @patch
 def quick_stats(self:Trainer)->dict: # one row's series
     "What is free to know at every step"
     return {}
 
+# %% ../nbs/06_trainer.ipynb #Trainer-full_stats
 @patch
 def full_stats(self:Trainer)->dict: # one row's series
     "What costs a pass over the weights, measured every `eval_interval` steps"
@@ -530,16 +561,18 @@ def eyes(self:Trainer)->Callable:
         self._eyes = PretrainedEyes(device=self.device) if held is None else held
     return self._eyes
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_look
 @patch
 def _look(self:Trainer, loader, transform_fn=None):
     "`loader` as a loader of features; each image is looked at once per transform"
     key = id(loader), id(transform_fn)
     if key not in self._looked:
-        once = hasattr(loader, '__len__') and gives_images(loader)
+        once = (_is_map_style(loader) or not isinstance(loader, DataLoader) and hasattr(loader, '__len__')) and gives_images(loader)
         with rng_scope(self.seed): seen = look_once(loader, self.eyes, transform_fn, self.cache_dir) if once else loader
         self._looked[key] = seen
     return self._looked[key]
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_prepare
 @patch
 def _prepare(self:Trainer):
     "Let the eyes see every image that will be needed"
@@ -549,6 +582,7 @@ def _prepare(self:Trainer):
     for name, loader in self.eval_loaders.items(): self._test_set(loader, f'eval_loaders[{name!r}]')
     self.eye_seconds += time.perf_counter() - t
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_batches
 @patch
 def _batches(self:Trainer, phase):
     "The batches (x [B,D], y [B]) that remain of this epoch, in their order"
@@ -563,6 +597,7 @@ def _batches(self:Trainer, phase):
         if todo and phase.transform_fn: x = phase.transform_fn(x)
         yield self._features(x), y
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_features
 @patch
 @torch.no_grad()
 def _features(self:Trainer, x):
@@ -579,11 +614,13 @@ def _test_set(self:Trainer, loader, name):
         self._sets[id(loader)] = tuple(map(torch.cat, zip(*batches)))
     return self._sets[id(loader)]
 
+# %% ../nbs/06_trainer.ipynb #_subset
 def _subset(x, y, n):
     "At most `n` samples of (x, y), spread over the whole"
     i = torch.linspace(0, len(y) - 1, min(n or len(y), len(y))).round().long()
     return x[i], y[i]
 
+# %% ../nbs/06_trainer.ipynb #Trainer-evaluate
 @patch
 @torch.no_grad()
 def evaluate(self:Trainer,
@@ -611,8 +648,10 @@ def on(self:Trainer,
     self._callbacks[event].append(fn)
     return self
 
+# %% ../nbs/06_trainer.ipynb #CallbackError
 class CallbackError(RuntimeError): "A callback failed; the message names it and its event, the cause is chained"
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_fire
 @patch
 def _fire(self:Trainer, event, **info):
     "Call what waits for `event`"
@@ -621,6 +660,7 @@ def _fire(self:Trainer, event, **info):
         except Exception as e:
             raise CallbackError(f'callback {getattr(fn, "__qualname__", repr(fn))!r} failed at {event}: {type(e).__name__}: {e}') from e
 
+# %% ../nbs/06_trainer.ipynb #Trainer-stop
 @patch
 def stop(self:Trainer):
     "End training cleanly after the current step, as Ctrl-C does; safe to call from a callback or another thread"
@@ -636,6 +676,7 @@ def _measure(self:Trainer, phase):
         self._fire('evaluation', phase=phase, step=self.at['step'], accuracies=row['eval_acc'])
     return row
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_step
 @patch
 def _step(self:Trainer, phase, x, y):
     "Measure if it is time, learn one batch, record it"
@@ -655,6 +696,7 @@ def _total(phase):
     n = len(loader.dataset) if _is_map_style(loader) and not phase.max_steps else None
     return n and n*phase.n_epochs
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_bar
 @patch
 def _bar(self:Trainer, phase, verbose):
     "A progress bar that counts samples"
@@ -662,6 +704,7 @@ def _bar(self:Trainer, phase, verbose):
     done = self.phase_log[-1]['samples'] if self.at['epoch'] or self.at['batch'] else 0
     return tqdm(total=_total(phase), initial=done, desc=phase.name, unit=' samples', unit_scale=True, disable=not verbose)
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_run_phase
 @patch
 def _run_phase(self:Trainer, phase, verbose):
     "Live through the rest of a phase; False if it was stopped before its end"
@@ -694,12 +737,14 @@ def _timed(self:Trainer, batches, note):
         note['seconds'] += now - t
         t = now
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_enter
 @patch
 def _enter(self:Trainer, phase):
     "Prepare the brain for a phase"
     self.phase_log.append(dict(name=phase.name, samples=0, seconds=0., first_step=self.at['step']))
     if phase.neurogenesis is not None: self.brain.set_neurogenesis(phase.neurogenesis)
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_leave
 @patch
 def _leave(self:Trainer, phase):
     "Consolidate, evaluate on everything, and step over to the next phase"
@@ -718,13 +763,24 @@ def train(self:Trainer,
     "Live through the phases that remain; Ctrl-C ends after the current step, saves, and a second one interrupts at once"
     self._stop = None
     self._prepare()
-    with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals():
+    with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
         while self.at['phase'] < len(self.phases) and not self._stop:
             self._run_phase(self.phases[self.at['phase']], verbose)
             self._autosave(force=True)
     if self._stop: self._say_goodbye(verbose)
     return self.history
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_place_of_errors
+@patch
+@contextmanager
+def _place_of_errors(self:Trainer):
+    "Let an error from inside say where the run was"
+    try: yield
+    except Exception as e:
+        if hasattr(e, 'add_note'): e.add_note(f"in phase {self.phases[self.at['phase']].name!r}, epoch {self.at['epoch']}, batch {self.at['batch']}, step {self.at['step']}")
+        raise
+
+# %% ../nbs/06_trainer.ipynb #Trainer-_own_stream
 @patch
 @contextmanager
 def _own_stream(self:Trainer):
@@ -745,11 +801,13 @@ def learn(self:PlasticTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # 
     "`brain.train_step` in the mode of the phase"
     return self.brain.train_step(x, y, mode=phase.mode, memorize=phase.memorize, phase=phase.name)
 
+# %% ../nbs/06_trainer.ipynb #PlasticTrainer-quick_stats
 @patch
 def quick_stats(self:PlasticTrainer)->dict: # memory_fill in 0–1
     "How full the memory is"
     return dict(memory_fill=self.brain.memory.get_fill_ratio())
 
+# %% ../nbs/06_trainer.ipynb #PlasticTrainer-full_stats
 @patch
 def full_stats(self:PlasticTrainer)->dict: # layer_stats: layer -> its numbers
     "Statistics of each layer"
@@ -774,17 +832,20 @@ class TriarchicTrainer(Trainer):
         super().__init__(brain, phases, eval_loaders, eval_interval, device, eyes=eyes, **kwargs)
         self._memory_test = _check_tasks({'memory_test_loader': memory_test_loader} if memory_test_loader is not None else {})
 
+# %% ../nbs/06_trainer.ipynb #TriarchicTrainer-learn
 @patch
 def learn(self:TriarchicTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
     "`brain.update_batch`; a phase in mode 'inference' only watches"
     if phase.mode == 'inference': return (self.predict(x) == y).float().mean().item()
     return self.brain.update_batch(x, y)
 
+# %% ../nbs/06_trainer.ipynb #TriarchicTrainer-predict
 @patch
 def predict(self:TriarchicTrainer, x:Tensor)->Tensor: # labels [B]
     "The class that core and context together favour"
     return self.brain(x)[0].argmax(1)
 
+# %% ../nbs/06_trainer.ipynb #TriarchicTrainer-full_stats
 @patch
 def full_stats(self:TriarchicTrainer)->dict: # accuracies in 0–1, energies as mean |w|
     "Energies, active neurons and importance, and what the core knows without the context"
@@ -800,6 +861,7 @@ FORMAT, VERSION = 'plasticish-checkpoint', 1
 
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says which, why, and what to do"
 
+# %% ../nbs/06_trainer.ipynb #_pack
 def _pack(obj, tensors, path='state'):
     "`obj` as JSON; its tensors go to `tensors` by their path"
     if isinstance(obj, Tensor):
@@ -811,6 +873,7 @@ def _pack(obj, tensors, path='state'):
     if obj is None or isinstance(obj, (bool, int, float, str)): return obj
     raise TypeError(f'{path} cannot be saved: {type(obj).__name__} is neither a tensor nor plain data')
 
+# %% ../nbs/06_trainer.ipynb #_unpack
 def _unpack(obj, tensors):
     "What `_pack` was given"
     if not isinstance(obj, dict): return obj
@@ -828,8 +891,12 @@ def _runs(values):
         else: out.append([1, v])
     return out
 
+# %% ../nbs/06_trainer.ipynb #_unruns
+MAX_ROWS = 50_000_000
+
 def _unruns(runs):
-    "The list that `_runs` was given"
+    "The list that `_runs` was given; raises `ValueError` for one that would not fit in memory"
+    if sum(n for n, _ in runs) > MAX_ROWS: raise ValueError(f'a history of more than {MAX_ROWS} rows')
     return [v for n, v in runs for _ in range(n)]
 
 # %% ../nbs/06_trainer.ipynb #_fsync
@@ -839,6 +906,7 @@ def _fsync(path):
     try: os.fsync(fd)
     finally: os.close(fd)
 
+# %% ../nbs/06_trainer.ipynb #_appear
 def _appear(path, write):
     "Let `write(temporary path)` make a file, then give it its name"
     tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
@@ -849,6 +917,7 @@ def _appear(path, write):
         _fsync(path.parent)
     finally: tmp.unlink(missing_ok=True)
 
+# %% ../nbs/06_trainer.ipynb #_sha
 def _sha(path):
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else hashlib.sha256(f.read()).hexdigest()
 
@@ -862,6 +931,7 @@ def list_checkpoints(folder:str|Path)->list[Path]: # their JSON files
     found = [p for p in Path(folder).glob('checkpoint-*.json') if p.stem.rpartition('-')[2].isdigit()]
     return sorted(found, key=_serial, reverse=True)
 
+# %% ../nbs/06_trainer.ipynb #write_checkpoint
 def write_checkpoint(
     folder:str|Path, # made if missing
     state:dict, # nest of plain data and tensors
@@ -883,6 +953,7 @@ def write_checkpoint(
     _tidy(folder, keep)
     return path
 
+# %% ../nbs/06_trainer.ipynb #_tidy
 def _tidy(folder, keep):
     "Remove checkpoints beyond the newest `keep`, and what crashed writers left"
     kept = list_checkpoints(folder)
@@ -910,6 +981,7 @@ def read_checkpoint(
         return _unpack(doc['body'], load_file(path.with_suffix('.safetensors')))
     except Exception as e: raise CheckpointError(f'{path} is damaged: {e}') from None
 
+# %% ../nbs/06_trainer.ipynb #_newest_good
 def _newest_good(folder, problem=None):
     "State of the newest checkpoint; if it cannot be read, an error that offers the one before it"
     found = list_checkpoints(folder)
@@ -917,9 +989,9 @@ def _newest_good(folder, problem=None):
     try: return read_checkpoint(found[0])
     except CheckpointError as e: problem = e
     for p in found[1:]:
-        try: state = read_checkpoint(p)
-        except CheckpointError: continue
-        raise CheckpointError(f"{problem}. The one before it is good (step {state['at']['step']}): resume with checkpoint={p.stem!r}")
+        try: step = read_checkpoint(p)['at']['step']
+        except (CheckpointError, KeyError, TypeError): continue
+        raise CheckpointError(f"{problem}. The one before it is good (step {step}): resume with checkpoint={p.stem!r}")
     raise CheckpointError(f'{problem}. There is no other good checkpoint in {folder}')
 
 # %% ../nbs/06_trainer.ipynb #Trainer-state
@@ -932,6 +1004,7 @@ def state(self:Trainer)->dict: # plain data and tensors
                 accuracies=self.accuracies, phase_log=self.phase_log, eye_seconds=self.eye_seconds,
                 rng=get_rng_state() if self._running else self._rng)
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_folder_lock
 @patch
 @contextmanager
 def _folder_lock(self:Trainer, folder):
@@ -947,6 +1020,7 @@ def _folder_lock(self:Trainer, folder):
     except OSError as e: raise CheckpointError(f'could not use {folder} for checkpoints: {e}') from e
     with lock: yield
 
+# %% ../nbs/06_trainer.ipynb #Trainer-save
 @patch
 def save(self:Trainer,
     folder:str|Path|None=None, # by default the trainer's `checkpoint_dir`
@@ -958,31 +1032,42 @@ def save(self:Trainer,
     self._saved_at = time.monotonic()
     return path
 
+# %% ../nbs/06_trainer.ipynb #code-state-dict-at-dict-seed-int-brain-type-s
+_STATE = dict(at=dict, seed=int, brain_type=str, brain=dict, phases=list, series=list, history=list, accuracies=list, phase_log=list, eye_seconds=float)
+
 # %% ../nbs/06_trainer.ipynb #Trainer-_check_match
 @patch
 def _check_match(self:Trainer, state, where):
-    "Raise if a checkpoint belongs to another brain or another curriculum"
+    "Raise if a checkpoint is incomplete or belongs to another brain or another curriculum"
+    if bad := [k for k, kind in _STATE.items() if not isinstance(state, dict) or not isinstance(state.get(k), kind)]:
+        raise CheckpointError(f'{where} is no state of a trainer: {bad[0]} is missing or wrong')
     if state['brain_type'] != type(self.brain).__name__: raise CheckpointError(f"{where} holds a {state['brain_type']}, got a {type(self.brain).__name__}")
-    done = state['at']['phase'] + bool(state['at']['step'] and state['at']['phase'] < len(state['phases']))
-    ours, theirs = [p.name for p in self.phases][:done], [name for name, *_ in state['phases']][:done]
+    at = state['at']
+    if not all(isinstance(at.get(k), int) and at[k] >= 0 for k in self.at): raise CheckpointError(f'{where} has no place in a curriculum: {at}')
+    done = at['phase'] + bool(at['epoch'] or at['batch'])
+    ours, theirs = [p.name for p in self.phases][:done], [p[0] for p in state['phases']][:done]
     if ours != theirs: raise CheckpointError(f'{where} has lived through phases {theirs}, but the phases given begin with {ours}')
-    if bad := [k for k, v in state['brain'].items() if isinstance(v, Tensor) and v.is_floating_point() and v.isnan().any()]:
-        raise CheckpointError(f'{where} holds NaN in {bad[0]} of the brain')
+    if nan := [k for k, v in state['brain'].items() if isinstance(v, Tensor) and v.is_floating_point() and v.isnan().any()]:
+        raise CheckpointError(f'{where} holds NaN in {nan[0]} of the brain')
 
+# %% ../nbs/06_trainer.ipynb #Trainer-load_state
 @patch
 def load_state(self:Trainer, state:dict, where:str|Path='the checkpoint'):
-    "Take over what `state` returned; raises `CheckpointError` and leaves the brain as it was if it does not fit"
+    "Take over what `state` returned; raises `CheckpointError` and leaves brain and trainer as they were if it does not fit"
     self._check_match(state, where)
     before = {k: v.clone() if isinstance(v, Tensor) else v for k, v in self.brain.state_dict().items()}
-    try: self.brain.load_state_dict(state['brain'])
+    try:
+        history = dict(zip(state['series'], map(_unruns, state['history'])))
+        self.brain.load_state_dict(state['brain'])
     except Exception as e:
         self.brain.load_state_dict(before)
         raise CheckpointError(f'{where} does not fit this brain: {e}') from e
-    self.history.clear()
-    self.history.update(zip(state['series'], map(_unruns, state['history'])))
+    self.history = TrainingHistory(*history)
+    self.history.update(history)
     self.at, self.seed, self._rng = dict(state['at']), state['seed'], state['rng']
     self.accuracies, self.phase_log, self.eye_seconds = state['accuracies'], state['phase_log'], state['eye_seconds']
 
+# %% ../nbs/06_trainer.ipynb #resume
 @patch(cls_method=True)
 def resume(cls:Trainer,
     folder:str|Path, # where checkpoints lie, and further ones will
@@ -1006,6 +1091,7 @@ def _autosave(self:Trainer, force=False):
     try: self.save()
     except CheckpointError as e: log.warning('%s; training goes on', e)
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_stop_signals
 @patch
 @contextmanager
 def _stop_signals(self:Trainer):
@@ -1021,6 +1107,7 @@ def _stop_signals(self:Trainer):
     finally:
         for s, handler in old.items(): signal.signal(s, handler or signal.SIG_DFL)
 
+# %% ../nbs/06_trainer.ipynb #Trainer-_say_goodbye
 @patch
 def _say_goodbye(self:Trainer, verbose):
     "Tell where training stopped and how to go on; then let a SIGTERM do what it came for"
@@ -1035,6 +1122,7 @@ def _cell(v):
     "One value as a person would write it"
     return '–' if v is None else f'{v:.3g}' if isinstance(v, float) else str(v)
 
+# %% ../nbs/06_trainer.ipynb #Table
 class Table:
     "Rows under headings, as text and as HTML"
     def __init__(self,
@@ -1066,11 +1154,13 @@ def task_of(self:Trainer, i:int)->str|None: # name of an evaluation loader
     same = [n for n in names if n.lower() == p.name.lower()]
     return same[0] if same else names[i] if len(names) == len(self.phases) else None
 
+# %% ../nbs/06_trainer.ipynb #Trainer-accuracy_matrix
 @patch(as_prop=True)
 def accuracy_matrix(self:Trainer)->np.ndarray: # [phases lived through, tasks]
     "Accuracy on every task, a column per evaluation loader, after each phase"
     return np.array([[a[n] for n in self.eval_loaders] for a in self.accuracies]).reshape(len(self.accuracies), len(self.eval_loaders))
 
+# %% ../nbs/06_trainer.ipynb #Trainer-task_matrix
 @patch
 def task_matrix(self:Trainer)->tuple[np.ndarray, list[str]]: # R [T,T], names of the T tasks
     "The square matrix of DESIGN's measures: phases that brought a new task, against those tasks"
@@ -1080,6 +1170,7 @@ def task_matrix(self:Trainer)->tuple[np.ndarray, list[str]]: # R [T,T], names of
         if t is not None and t not in tasks: rows.append(i); tasks.append(t)
     return np.array([[self.accuracies[i][t] for t in tasks] for i in rows]).reshape(len(rows), len(tasks)), tasks
 
+# %% ../nbs/06_trainer.ipynb #Trainer-metrics
 @patch
 def metrics(self:Trainer)->dict: # acc, bwt, forgetting, aia, learning_accuracy, forward_transfer
     "Measures of the run so far; empty if no phase has a task"
@@ -1093,6 +1184,7 @@ def _seen(R, tasks, i):
 
 def _percent(v): return None if v is None else f'{100*v:.1f}'
 
+# %% ../nbs/06_trainer.ipynb #Trainer-report
 @patch
 def report(self:Trainer)->Table:
     "Phase by phase: accuracy on every task, ACC and forgetting over the tasks seen so far (all in %), time and speed"
@@ -1117,8 +1209,10 @@ def get_summary(self:Trainer)->dict: # phase -> its four numbers, in 0–1
         if acc: out[name] = dict(mean_accuracy=sum(acc)/len(acc), final_accuracy=acc[-1], initial_accuracy=acc[0], improvement=acc[-1] - acc[0])
     return out
 
+# %% ../nbs/06_trainer.ipynb #code-log-dict-memory-acc-memory-acc-context-e
 _LOG = dict(memory_acc='memory acc', context_energy='context energy', core_energy='core energy', memory_fill='memory fill')
 
+# %% ../nbs/06_trainer.ipynb #Trainer-log_table
 @patch
 def log_table(self:Trainer,
     every:int|None=None, # steps between rows; by default about a dozen rows
@@ -1132,6 +1226,8 @@ def log_table(self:Trainer,
     return Table(['step', 'phase', 'task acc', *(_LOG[k] for k in shown)], rows)
 
 # %% ../nbs/06_trainer.ipynb #_bands
+COLORS = dict(core='#0072B2', context='#E69F00', memory='#7B2D8E', task='#2CA25F')
+
 def _bands(ax, notes, end):
     "Shade every other phase and write its name on top"
     for i, (n, stop) in enumerate(zip(notes, [m['first_step'] for m in notes[1:]] + [end])):
@@ -1139,13 +1235,15 @@ def _bands(ax, notes, end):
         ax.text((n['first_step'] + stop)/2, 1.02, n['name'], ha='center', va='bottom', fontsize=9, transform=ax.get_xaxis_transform())
     ax.set_xlim(0, max(end, 1))
 
+# %% ../nbs/06_trainer.ipynb #_curves
 def _curves(ax, h):
     "Accuracy on the stream, smoothed, and what is known by heart"
-    ax.plot(h.step, prequential_accuracy(h.task_acc, 10), color='C3', label='task, before learning')
-    if 'memory_acc' in h and any(v is not None for v in h.memory_acc): ax.plot(h.step, [math.nan if v is None else v for v in h.memory_acc], color='C2', label='core memory')
+    ax.plot(h.step, prequential_accuracy(h.task_acc, 10), color=COLORS['task'], label='task, before learning')
+    if 'memory_acc' in h and any(v is not None for v in h.memory_acc): ax.plot(h.step, [math.nan if v is None else v for v in h.memory_acc], color=COLORS['memory'], label='core memory')
     ax.set(ylim=(0, 1), xlabel='step', ylabel='accuracy')
     ax.legend(loc='lower right')
 
+# %% ../nbs/06_trainer.ipynb #_retention
 def _retention(ax, trainer):
     "Accuracy of every task after each phase"
     for i, name in enumerate(trainer.eval_loaders):
@@ -1153,20 +1251,22 @@ def _retention(ax, trainer):
     ax.set(ylim=(0, 1), ylabel='accuracy', title='retention', xticks=range(len(trainer.accuracies)), xticklabels=[f"after\n{n['name']}" for n in trainer.phase_log[:len(trainer.accuracies)]])
     if trainer.eval_loaders: ax.legend(loc='lower left')
 
+# %% ../nbs/06_trainer.ipynb #_inside
 def _inside(ax, h):
     "Energies of core and context, or how full the memory and how mature the layers are"
     if 'context_energy' in h:
-        for k, c in (('core_energy', 'C0'), ('context_energy', 'C1')): ax.plot(h.step, h[k], color=c, label=k.replace('_', ' '))
+        for k in ('core', 'context'): ax.plot(h.step, h[f'{k}_energy'], color=COLORS[k], label=f'{k} energy')
         ax.set(title='energy', ylabel='mean |weight|')
     elif 'memory_fill' in h:
-        ax.plot(h.step, h.memory_fill, color='C2', label='memory filled')
+        ax.plot(h.step, h.memory_fill, color=COLORS['memory'], label='memory filled')
         layers = [s.values() if isinstance(s, dict) else s for s in h.layer_stats]
         mature = [sum(l['n_mature'] for l in s)/max(1, sum(l['hidden_dim'] for l in s)) for s in layers]
-        ax.plot(h.step, mature, color='C0', label='neurons mature')
+        ax.plot(h.step, mature, color=COLORS['core'], label='neurons mature')
         ax.set(title='inside', ylabel='share', ylim=(0, 1.05))
     ax.set_xlabel('step')
     if ax.lines: ax.legend()
 
+# %% ../nbs/06_trainer.ipynb #Trainer-plot_results
 @patch
 def plot_results(self:Trainer): # a matplotlib Figure
     "Learning curves with phase bands, retention, and what moved inside; draws off screen and returns the figure"

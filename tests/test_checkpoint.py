@@ -1,0 +1,151 @@
+"Checkpoints that are damaged, foreign, too new, too large for the disk, or somebody else's"
+import json, random, resource
+import pytest, torch
+from plasticish.training import (CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _seal)
+from small import difference, make, outcome
+
+@pytest.fixture
+def saved(tmp_path):
+    "A folder with two checkpoints, and the state of the newer one"
+    cls, args, kwargs = make(epochs=1, checkpoint_dir=tmp_path)
+    trainer = cls(*args, **kwargs).on('step_end', lambda t, info: t.stop() if info['step'] == 25 else None)
+    trainer.train(verbose=False)
+    return tmp_path, trainer.state()
+
+def resume(folder, **more):
+    cls, args, kwargs = make(epochs=1)
+    return cls.resume(folder, *args, **kwargs, **more)
+
+def fingerprint(folder): return {p.name: p.read_bytes() for p in folder.iterdir() if p.name != '.lock'}
+
+def test_every_flipped_bit_and_every_cut_is_found(saved):
+    folder, state = saved
+    rng, tried = random.Random(0), 0
+    newest = list_checkpoints(folder)[0]
+    for path in (newest, newest.with_suffix('.safetensors')):
+        good = path.read_bytes()
+        spots = [*range(0, 64), *(rng.randrange(len(good)) for _ in range(60))]
+        cuts = [good[:n] for n in (0, 1, 7, len(good)//2, len(good) - 1)]
+        flips = [good[:i] + bytes([good[i] ^ 1 << rng.randrange(8)]) + good[i + 1:] for i in spots]
+        for bad in [*cuts, *flips]:
+            path.write_bytes(bad)
+            tried += 1
+            try: assert difference(outcome(read_checkpoint(newest)), outcome(state)) is None, 'a changed file gave a changed state'
+            except CheckpointError as e: assert str(newest) in str(e)
+        path.write_bytes(good)
+    print(f'{tried} damaged files tried')
+    assert difference(outcome(read_checkpoint(newest)), outcome(state)) is None
+
+def test_a_damaged_one_offers_the_one_before_and_overwrites_nothing(saved):
+    folder, _ = saved
+    newest, older = list_checkpoints(folder)
+    bytes_ = bytearray(newest.with_suffix('.safetensors').read_bytes()); bytes_[-3] ^= 8
+    newest.with_suffix('.safetensors').write_bytes(bytes_)
+    before = fingerprint(folder)
+    with pytest.raises(CheckpointError, match=f'checkpoint={older.stem!r}'): resume(folder)
+    assert fingerprint(folder) == before
+    trainer = resume(folder, checkpoint=older.stem)
+    trainer.train(verbose=False)
+    cls, args, kwargs = make(epochs=1)
+    whole = cls(*args, **kwargs)
+    whole.train(verbose=False)
+    assert difference(outcome(trainer.state()), outcome(whole.state())) is None
+
+def reseal(path, change):
+    doc = json.loads(path.read_text())
+    change(doc)
+    path.write_text(json.dumps({**doc, 'seal': _seal(doc)}))
+
+@pytest.mark.parametrize('change, said', [
+    (lambda d: d.update(version=2), 'newer plasticish'),
+    (lambda d: d.update(format='other'), 'no checkpoint of plasticish'),
+    (lambda d: d.update(tensors_sha256='0'*64), 'do not match their checksum'),
+    (lambda d: d.update(body={'pickle': 'x'}), 'damaged'),
+    (lambda d: d.update(body={'tensor': '../../etc/passwd'}), 'damaged'),
+    (lambda d: d.update(body=None), 'no state of a trainer'),
+    (lambda d: d.update(body={'dict': [['at', {'dict': []}]]}), 'no state of a trainer'),
+    (lambda d: d.pop('body'), 'damaged'),
+])
+def test_foreign_newer_and_forged(saved, change, said):
+    folder, _ = saved
+    newest = list_checkpoints(folder)[0]
+    reseal(newest, change)
+    with pytest.raises(CheckpointError, match=said): resume(folder)
+
+@pytest.mark.parametrize('content', [b'', b'[]', b'null', b'{}', b'\x80\x04\x95cos\nsystem\n', b'[' * 100_000, b'{"format": 1e999}', b'\xff\xfe'])
+def test_hostile_json(tmp_path, content):
+    path = tmp_path/'checkpoint-00000001.json'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError): resume(tmp_path)
+    assert path.read_bytes() == content
+
+def test_one_clear_error_for_another_brain_or_curriculum_and_the_brain_stays(saved):
+    folder, _ = saved
+    cls, (brain, phases), kwargs = make(epochs=1)
+    for wrong, said in (((make('triarchic')[1][0], phases), 'holds a PlasticBrain, got a TriarchicBrain'),
+                        ((type(brain)(8, 32, 4, num_layers=2, memory_size=300), phases), 'does not fit'),
+                        ((brain, phases[::-1]), 'phases')):
+        before = {k: v.clone() for k, v in wrong[0].state_dict().items()}
+        with pytest.raises(CheckpointError, match=said): cls.resume(folder, *wrong, **kwargs)
+        assert difference(before, dict(wrong[0].state_dict())) is None
+    with pytest.raises(CheckpointError, match='no checkpoint'): resume(folder/'nowhere')
+
+def test_nan_in_a_checkpoint_is_refused(tmp_path):
+    cls, args, kwargs = make(epochs=1)
+    trainer = cls(*args, **kwargs)
+    state = trainer.state()
+    name = next(k for k, v in state['brain'].items() if v.is_floating_point())
+    state['brain'][name] = torch.full_like(state['brain'][name], float('nan'))
+    write_checkpoint(tmp_path, state)
+    with pytest.raises(CheckpointError, match='NaN in '): resume(tmp_path)
+
+def full_disk(folder, pipe):
+    "Train on while no file may grow beyond a few bytes"
+    import logging, signal
+    said = []
+    logging.getLogger('plasticish').addHandler(type('H', (logging.Handler,), {'emit': lambda self, r: said.append(r.getMessage())})())
+    cls, args, kwargs = make(epochs=1, checkpoint_dir=folder, save_every=5)
+    trainer = cls(*args, **kwargs)
+    trainer.save()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    trainer.train(verbose=False)
+    try: trainer.save()
+    except CheckpointError as e: said.append(f'explicit: {e}')
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    pipe.send((trainer.at, said))
+
+def test_a_full_disk_warns_and_training_goes_on(processes, tmp_path):
+    here, there = processes.Pipe(duplex=False)
+    p = processes.Process(target=full_disk, args=(tmp_path, there))
+    p.start()
+    there.close()
+    at, said = here.recv()
+    p.join()
+    assert at['phase'] == 3
+    assert 'training goes on' in said[0] and said[-1].startswith('explicit: could not write')
+    assert [read_checkpoint(p)['at']['step'] for p in list_checkpoints(tmp_path)] == [0]
+    assert not list(tmp_path.glob('.*.tmp'))
+
+def tell(folder, there):
+    cls, args, kwargs = make(checkpoint_dir=folder)
+    def wait(t, info):
+        if info['step'] == 0: there.send('started'); there.recv()
+    cls(*args, **kwargs).on('step_end', wait).train(verbose=False)
+
+def test_two_runs_never_share_a_folder(processes, tmp_path):
+    here, there = processes.Pipe()
+    p = processes.Process(target=tell, args=(tmp_path, there))
+    p.start()
+    assert here.recv() == 'started'
+    cls, args, kwargs = make(checkpoint_dir=tmp_path)
+    with pytest.raises(CheckpointError, match='in use by another run'): cls(*args, **kwargs).train(verbose=False)
+    with pytest.raises(CheckpointError, match='in use by another run'): cls(*args, **kwargs).save()
+    here.send('go on')
+    p.join()
+    assert p.exitcode == 0
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path/'file').write_text('')
+    cls, args, kwargs = make(epochs=1)
+    with pytest.raises(CheckpointError, match='could not'): cls(*args, **kwargs).save(tmp_path/'file')

@@ -1,0 +1,78 @@
+"A run that is killed, again and again, ends as if nothing had happened"
+import os, random, signal, time
+import pytest, torch
+from plasticish.training import list_checkpoints, read_checkpoint
+from small import difference, make, outcome
+
+def go_on(kind, folder, pipe):
+    "Resume from `folder`, or begin, and tell every step"
+    torch.set_num_threads(1)
+    cls, args, kwargs = make(kind, save_every=2)
+    trainer = cls.resume(folder, *args, **kwargs) if list_checkpoints(folder) else cls(*args, checkpoint_dir=folder, **kwargs)
+    trainer.on('step_end', lambda t, info: pipe.send(info['step']))
+    trainer.train(verbose=False)
+
+def kill_somewhere(processes, kind, folder, rng):
+    "Start the run, kill it between two moments; the step it had reached"
+    here, there = processes.Pipe(duplex=False)
+    p = processes.Process(target=go_on, args=(kind, folder, there))
+    p.start()
+    there.close()
+    step, steps = None, rng.randrange(7)
+    try:
+        for _ in range(steps): step = here.recv()
+    except EOFError: pass
+    time.sleep(rng.uniform(0, .05 if steps == 0 else .006))
+    os.kill(p.pid, signal.SIGKILL)
+    p.join()
+    assert p.exitcode == -signal.SIGKILL, f'the run had ended by itself (exit code {p.exitcode}), too early to be killed'
+    return step
+
+@pytest.mark.parametrize('kind, kills', [('plastic', 20), ('triarchic', 10)])
+def test_killed_runs_end_bit_identical(processes, tmp_path, kind, kills):
+    cls, args, kwargs = make(kind)
+    whole = cls(*args, **kwargs)
+    whole.train(verbose=False)
+    rng = random.Random(time.time_ns())
+    reached = [kill_somewhere(processes, kind, tmp_path, rng) for _ in range(kills)]
+    last = processes.Process(target=go_on, args=(kind, tmp_path, processes.Pipe(duplex=False)[1]))
+    last.start(); last.join()
+    assert last.exitcode == 0
+    state = read_checkpoint(list_checkpoints(tmp_path)[0])
+    print(f'{kind}: killed {kills} times, at steps {reached}; ended at step {state["at"]["step"]}')
+    assert difference(outcome(state), outcome(whole.state())) is None
+    assert not list(tmp_path.glob('.*.tmp')), 'leftovers of killed writers should be tidied away'
+
+@pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM])
+def test_a_polite_signal_saves_and_says_how_to_go_on(processes, tmp_path, sig):
+    here, there = processes.Pipe(duplex=False)
+    p = processes.Process(target=stop_politely, args=(tmp_path, there))
+    p.start()
+    there.close()
+    while here.recv() < 31: pass
+    os.kill(p.pid, sig)
+    said = [m for m in iter(lambda: receive(here), None) if isinstance(m, str)]
+    p.join()
+    assert p.exitcode == (0 if sig == signal.SIGINT else -sig)
+    cls, args, kwargs = make()
+    later = cls.resume(tmp_path, *args, **kwargs)
+    assert later.at['step'] >= 32
+    if sig == signal.SIGINT: assert f'stopped after step {later.at["step"]}' in said[0] and 'PlasticTrainer.resume(' in said[0]
+    later.train(verbose=False)
+    whole = cls(*make()[1], **kwargs)
+    whole.train(verbose=False)
+    assert difference(outcome(later.state()), outcome(whole.state())) is None
+
+def receive(pipe):
+    try: return pipe.recv()
+    except EOFError: return None
+
+def stop_politely(folder, pipe):
+    import contextlib, io
+    torch.set_num_threads(1)
+    cls, args, kwargs = make(checkpoint_dir=folder)
+    trainer = cls(*args, **kwargs).on('step_end', lambda t, info: pipe.send(info['step']))
+    trainer._bar = lambda phase, verbose: type(trainer)._bar(trainer, phase, False)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out): trainer.train(verbose=True)
+    pipe.send(out.getvalue())
