@@ -9,9 +9,9 @@ __all__ = ['MODES', 'TriarchicBrain', 'encoder_sums', 'NeuromodulatedBlock', 'Pl
 import torch
 from torch import nn, Tensor
 from fastcore.basics import patch
-from .sparse_layer import SparseProjection, sparse_code, densify
-from .consolidation import CoreWeights, class_error
-from .context import ContextWeights
+from .sparse_layer import SparseProjection, PrototypeProjection, k_winners, sparse_code, code_values, densify
+from .consolidation import CoreWeights, PrecisionCore, ExactCore, EvidenceCore, class_error
+from .context import ContextWeights, Surprise
 from .eyes import PretrainedEyes, check_features, check_labels
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
@@ -25,15 +25,20 @@ class TriarchicBrain(nn.Module):
         device:str|torch.device='cpu', # where the state lives
         published:bool=False, # the published rules and settings
         eyes=None, # images to features; `PretrainedEyes` when the first image arrives
-        seed:int=0, # of the random directions
+        core:nn.Module|None=None, # another core, such as `PrecisionCore(8192, 10)`
+        base:nn.Module|None=None, # another base, such as `SparseProjection(512, 8192, 32)`
     ):
         super().__init__()
         self.in_size, self.hidden_size, self.out_size, self.sparsity_k = in_size, hidden_size, out_size, sparsity_k
         self.published = published
         self.__dict__['eyes'] = eyes # frozen, so not part of the state
-        self.base = SparseProjection(in_size, hidden_size, sparsity_k, published=published, seed=seed)
-        self.core = CoreWeights(hidden_size, out_size)
+        if base is None: base = (SparseProjection(in_size, hidden_size, sparsity_k) if published else
+                                 PrototypeProjection(in_size, hidden_size, sparsity_k, out_size))
+        if core is None: core = CoreWeights(hidden_size, out_size) if published else EvidenceCore(hidden_size, out_size)
+        self.base, self.core = base, core
         self.context = ContextWeights(hidden_size, out_size)
+        self.surprise = Surprise(out_size)
+        self.register_buffer('active', torch.zeros(())) # neurons that fired per input in the last batch
         self.to(device)
 
     @property
@@ -89,6 +94,42 @@ def predict(self:TriarchicBrain,
     code = self.encode(x)
     return (self.core(*code) if memory else self.core(*code) + self.context(*code)).argmax(1)
 
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-_published_step_
+@patch
+def _published_step_(self:TriarchicBrain, x, y):
+    h = self.base(x)
+    who = self.base.neurogenesis_(x, h.amax(1))
+    for part in (self.core, self.context): part.clear_(who)
+    idx, val = sparse_code(self.base(x) if len(who) else h, self.sparsity_k, published=True)
+    self.base.observe_(idx)
+    logits = self.core(idx, val) + self.context(idx, val)
+    self.core.learn_(idx, val, y, logits)
+    self.context.learn_(idx, val, class_error(logits, y), published=True)
+    self.context.decay_()
+    return logits, val
+
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-_step_
+@patch
+def _step_(self:TriarchicBrain, x, y):
+    base, core, k = self.base, self.core, self.sparsity_k
+    z = base.metric(x)
+    idx, top = k_winners(base.activate(z), min(k+1, self.hidden_size))
+    host = top.masked_fill(base.guest[idx], -1).amax(1).maximum(top[:, -1])
+    idx, val = idx[:, :k].contiguous(), code_values(top[:, :k], top[:, -1:])
+    base.observe_(idx)
+    logits = core(idx, val) + self.context(idx, val)
+    calm = self.surprise.update_(host, y)
+    only = None if calm else base.guest
+    core.learn_(idx, val, y, logits, only)
+    base.compete_(z, y, idx, only)
+    self.context.decay_()
+    if calm: base.adapt_metric_(x, y)
+    else: self.context.learn_(idx, val, class_error(logits, y))
+    who = base.recruit_(base.metric(x), y, top[:, 0], core.importance.amax(1) > .5, not calm)
+    for part in (core, self.context): part.clear_(who)
+    core.learn_(who[:, None], torch.ones_like(who[:, None], dtype=x.dtype), base.label[who], logits, only)
+    return logits, val
+
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
 @patch
 @torch.no_grad()
@@ -96,22 +137,12 @@ def update_batch(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
     y:Tensor, # labels [B]
 )->float: # accuracy on this batch before learning from it
-    "Answer, then learn: recruit neurons for novel inputs, correct the core slowly and the context fast"
+    "Answer, then learn: recruit neurons for what matches badly, and teach core and context"
     x = self.features(x)
     y = check_labels(y, self.out_size, len(x)).to(self.device)
-    h = self.base(x)
-    who = self.base.neurogenesis_(x, h)
-    if len(who):
-        for part in (self.core, self.context): part.clear_(who)
-        h = self.base(x)
-    idx, val = sparse_code(h, self.sparsity_k, self.published)
-    self.base.observe_(idx)
-    logits = self.core(idx, val) + self.context(idx, val)
-    right, err = logits.argmax(1) == y, class_error(logits, y)
-    self.core.learn_(idx, val, y, err, right)
-    self.context.learn_(idx, val, err)
-    self.context.decay_()
-    return right.float().mean().item()
+    logits, val = (self._published_step_ if self.published else self._step_)(x, y)
+    self.active.copy_((val > 0).sum()/len(x))
+    return (logits.argmax(1) == y).float().mean().item()
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-get_memory_accuracy
 @patch
@@ -128,7 +159,7 @@ def get_memory_accuracy(self:TriarchicBrain,
 def get_stats(self:TriarchicBrain)->dict: # name -> number
     "How many neurons fire per input, mean |weight| of context and core, and how settled the core is"
     imp = self.core.importance
-    return dict(n_active_neurons=self.sparsity_k, context_energy=self.context.weight.abs().mean().item(),
+    return dict(n_active_neurons=self.active.item(), context_energy=self.context.weight.abs().mean().item(),
                 core_energy=self.core.weight.abs().mean().item(), mean_importance=imp.mean().item(), max_importance=imp.max().item())
 
 # %% ../nbs/05_brain.ipynb #code-import-json-logging
