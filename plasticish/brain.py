@@ -11,7 +11,7 @@ from torch import nn, Tensor
 from fastcore.basics import patch
 from .sparse_layer import SparseProjection, PrototypeProjection, k_winners, sparse_code, code_values, densify
 from .consolidation import CoreWeights, PrecisionCore, ExactCore, EvidenceCore, class_error
-from .context import ContextWeights, Surprise
+from .context import ContextWeights, Surprise, margin
 from .eyes import PretrainedEyes, check_features, check_labels
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
@@ -114,11 +114,10 @@ def _step_(self:TriarchicBrain, x, y):
     base, core, k = self.base, self.core, self.sparsity_k
     z = base.metric(x)
     idx, top = k_winners(base.activate(z), min(k+1, self.hidden_size))
-    host = top.masked_fill(base.guest[idx], -1).amax(1).maximum(top[:, -1])
     idx, val = idx[:, :k].contiguous(), code_values(top[:, :k], top[:, -1:])
     base.observe_(idx)
     logits = core(idx, val) + self.context(idx, val)
-    calm = self.surprise.update_(host, y)
+    calm = self.surprise.update_(margin(core(idx, val*~base.guest[idx]), y), y)
     only = None if calm else base.guest
     core.learn_(idx, val, y, logits, only)
     base.compete_(z, y, idx, only)
