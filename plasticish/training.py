@@ -13,13 +13,13 @@ import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from fastcore.basics import patch
-from .eyes import FeatureDataset, PretrainedEyes, cache_features
+from .eyes import FeatureDataset, PretrainedEyes, cache_features, fn_key
 
 # %% auto #0
 __all__ = ['log', 'MODES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'STORMS', 'NO_FORWARD_TRANSFER', 'EVENTS', 'FORMAT', 'VERSION',
-           'MAX_ROWS', 'COLORS', 'PhaseConfig', 'invert_tensor', 'invert_colors', 'add_noise', 'blur_image',
-           'change_contrast', 'occlude', 'dead_rows', 'average_accuracy', 'backward_transfer', 'forgetting',
-           'average_incremental_accuracy', 'learning_accuracy', 'forward_transfer', 'continual_metrics',
+           'MAX_TRIMMED', 'MAX_ROWS', 'COLORS', 'PhaseConfig', 'invert_tensor', 'invert_colors', 'add_noise',
+           'blur_image', 'change_contrast', 'occlude', 'dead_rows', 'average_accuracy', 'backward_transfer',
+           'forgetting', 'average_incremental_accuracy', 'learning_accuracy', 'forward_transfer', 'continual_metrics',
            'prequential_accuracy', 'storm_metrics', 'TrainingHistory', 'get_rng_state', 'set_rng_state',
            'seed_everything', 'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once', 'Trainer',
            'CallbackError', 'PlasticTrainer', 'TriarchicTrainer', 'CheckpointError', 'list_checkpoints',
@@ -384,7 +384,7 @@ def set_rng_state(state:dict):
     kind, keys, *rest = state['numpy']
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state['torch'])
-    if state['cuda']: torch.cuda.set_rng_state_all(state['cuda'])
+    for i, s in zip(range(torch.cuda.device_count()), state['cuda']): torch.cuda.set_rng_state(s, i)
 
 # %% ../nbs/06_trainer.ipynb #seed_everything
 def seed_everything(seed:int):
@@ -461,6 +461,12 @@ def gives_images(loader:Iterable)->bool:
         first = next(seeded_iter(loader, 0), None)
     return first is not None and isinstance(first[0], Tensor) and first[0].ndim == 4
 
+# %% ../nbs/06_trainer.ipynb #_has_key
+def _has_key(fn):
+    "Whether what `fn` does can be told by a fingerprint, so that its results may be kept on disk"
+    try: return bool(fn.fingerprint() if hasattr(fn, 'fingerprint') else fn_key(fn))
+    except Exception: return False
+
 # %% ../nbs/06_trainer.ipynb #look_once
 @torch.no_grad()
 def look_once(
@@ -468,11 +474,16 @@ def look_once(
     eyes:Callable, # images -> features [B,D]
     transform_fn:Callable|None=None, # applied to each batch of images
     cache_dir:str|Path|None=None, # where `cache_features` keeps its files
+    device:str|torch.device='cpu', # where the eyes are
+    progress:bool=False, # show a bar
 )->Iterable: # gives features [B,D] and labels
-    "A loader of features in place of a loader of images; on disk if its parts have a fingerprint, else in memory"
-    if _is_map_style(loader): return CachedLoader(cache_features(eyes, loader, transform_fn=transform_fn, cache_dir=cache_dir), loader)
-    seen = [(eyes(transform_fn(x) if transform_fn else x).float().cpu(), torch.as_tensor(y)) for x, y in loader]
-    return seen
+    "A loader of features in place of a loader of images: on disk if everything has a fingerprint, else in memory"
+    ordered = _is_map_style(loader)
+    if ordered and _has_key(eyes) and _has_key(transform_fn):
+        return CachedLoader(cache_features(eyes, loader, transform_fn=transform_fn, cache_dir=cache_dir, progress=progress), loader)
+    batches = DataLoader(loader.dataset, 256, collate_fn=loader.collate_fn, num_workers=loader.num_workers) if ordered else loader
+    seen = [(eyes(transform_fn(x) if transform_fn else x).float().cpu(), torch.as_tensor(y)) for x, y in ((x.to(device), y) for x, y in batches)]
+    return CachedLoader(FeatureDataset(*map(torch.cat, zip(*seen))), loader) if ordered else seen
 
 # %% ../nbs/06_trainer.ipynb #code-events-phase-start-step-end-evaluation-p
 EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
@@ -494,7 +505,7 @@ class Trainer:
         eval_samples:int=1000, # at most so many samples per task within a phase; after it, all
         checkpoint_dir:str|Path|None=None, # save here: at phase ends, when stopped, and as the next two say
         save_every:int|None=None, # steps between automatic checkpoints
-        save_minutes:float|None=None, # minutes between automatic checkpoints
+        save_minutes:float|None=10, # minutes between automatic checkpoints
     ):
         self.brain, self.phases, self.device = brain, _check_phases(phases), torch.device(device)
         self.eval_loaders, self.eval_interval, self.eval_samples = _check_tasks(eval_loaders), eval_interval, eval_samples
@@ -510,6 +521,7 @@ class Trainer:
         self.at = dict(phase=0, epoch=0, batch=0, step=0)
         self.accuracies, self.phase_log, self.eye_seconds = [], [], 0.
         self._rng, self._running, self._stop, self._saved_at = None, False, None, time.monotonic()
+        self._tests = {f'eval_loaders[{k!r}]': v for k, v in self.eval_loaders.items()}
         self._looked, self._sets, self._callbacks = {}, {}, {e: [] for e in EVENTS}
 
 # %% ../nbs/06_trainer.ipynb #_check_phases
@@ -563,23 +575,25 @@ def eyes(self:Trainer)->Callable:
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_look
 @patch
-def _look(self:Trainer, loader, transform_fn=None):
+def _look(self:Trainer, loader, transform_fn=None, progress=False):
     "`loader` as a loader of features; each image is looked at once per transform"
     key = id(loader), id(transform_fn)
     if key not in self._looked:
         once = (_is_map_style(loader) or not isinstance(loader, DataLoader) and hasattr(loader, '__len__')) and gives_images(loader)
-        with rng_scope(self.seed): seen = look_once(loader, self.eyes, transform_fn, self.cache_dir) if once else loader
+        with rng_scope(self.seed): seen = look_once(loader, self.eyes, transform_fn, self.cache_dir, self.device, progress) if once else loader
         self._looked[key] = seen
     return self._looked[key]
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_prepare
 @patch
-def _prepare(self:Trainer):
+def _prepare(self:Trainer, progress):
     "Let the eyes see every image that will be needed"
     t = time.perf_counter()
     for p in self.phases[self.at['phase']:]:
-        if p.cache: self._look(p.data_loader, p.transform_fn)
-    for name, loader in self.eval_loaders.items(): self._test_set(loader, f'eval_loaders[{name!r}]')
+        if p.cache: self._look(p.data_loader, p.transform_fn, progress)
+    for name, loader in self._tests.items():
+        self._look(loader, progress=progress)
+        self._test_set(loader, name)
     self.eye_seconds += time.perf_counter() - t
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_batches
@@ -701,15 +715,13 @@ def _total(phase):
 def _bar(self:Trainer, phase, verbose):
     "A progress bar that counts samples"
     from tqdm.auto import tqdm
-    done = self.phase_log[-1]['samples'] if self.at['epoch'] or self.at['batch'] else 0
-    return tqdm(total=_total(phase), initial=done, desc=phase.name, unit=' samples', unit_scale=True, disable=not verbose)
+    return tqdm(total=_total(phase), initial=self.phase_log[-1]['samples'], desc=phase.name, unit=' samples', unit_scale=True, disable=not verbose)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_run_phase
 @patch
 def _run_phase(self:Trainer, phase, verbose):
     "Live through the rest of a phase; False if it was stopped before its end"
-    at, resumed = self.at, bool(self.at['epoch'] or self.at['batch'])
-    if not resumed: self._enter(phase)
+    at, resumed = self.at, self._enter(phase)
     self._fire('phase_start', phase=phase, resumed=resumed)
     note, recent = self.phase_log[-1], None
     with self._bar(phase, verbose) as bar:
@@ -740,9 +752,11 @@ def _timed(self:Trainer, batches, note):
 # %% ../nbs/06_trainer.ipynb #Trainer-_enter
 @patch
 def _enter(self:Trainer, phase):
-    "Prepare the brain for a phase"
-    self.phase_log.append(dict(name=phase.name, samples=0, seconds=0., first_step=self.at['step']))
+    "Prepare the brain for a phase; True if it had begun before"
+    resumed = len(self.phase_log) > self.at['phase']
+    if not resumed: self.phase_log.append(dict(name=phase.name, samples=0, seconds=0., first_step=self.at['step']))
     if phase.neurogenesis is not None: self.brain.set_neurogenesis(phase.neurogenesis)
+    return resumed
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_leave
 @patch
@@ -762,7 +776,7 @@ def train(self:Trainer,
 )->TrainingHistory: # the history so far
     "Live through the phases that remain; Ctrl-C ends after the current step, saves, and a second one interrupts at once"
     self._stop = None
-    self._prepare()
+    self._prepare(verbose)
     with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
         while self.at['phase'] < len(self.phases) and not self._stop:
             self._run_phase(self.phases[self.at['phase']], verbose)
@@ -830,7 +844,8 @@ class TriarchicTrainer(Trainer):
         **kwargs, # as in `Trainer`
     ):
         super().__init__(brain, phases, eval_loaders, eval_interval, device, eyes=eyes, **kwargs)
-        self._memory_test = _check_tasks({'memory_test_loader': memory_test_loader} if memory_test_loader is not None else {})
+        self._memory_test = memory_test_loader
+        if memory_test_loader is not None: self._tests.update(_check_tasks({'memory_test_loader': memory_test_loader}))
 
 # %% ../nbs/06_trainer.ipynb #TriarchicTrainer-learn
 @patch
@@ -851,34 +866,50 @@ def full_stats(self:TriarchicTrainer)->dict: # accuracies in 0–1, energies as 
     "Energies, active neurons and importance, and what the core knows without the context"
     stats = self.brain.get_stats()
     row = {k: stats[k] for k in ('context_energy', 'core_energy', 'n_active_neurons', 'mean_importance')}
-    for name, loader in self._memory_test.items():
-        x, y = _subset(*self._test_set(loader, name), self.eval_samples)
+    if self._memory_test is not None:
+        x, y = _subset(*self._test_set(self._memory_test, 'memory_test_loader'), self.eval_samples)
         row['memory_acc'] = self.brain.get_memory_accuracy(x.to(self.device), y.to(self.device))
     return row
 
 # %% ../nbs/06_trainer.ipynb #CheckpointError
-FORMAT, VERSION = 'plasticish-checkpoint', 1
+FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 1, 2**32
 
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says which, why, and what to do"
+
+# %% ../nbs/06_trainer.ipynb #_trim
+def _trim(x):
+    "`x` without the rows at its end that repeat the last one to the bit: the unused part of a memory"
+    if x.ndim == 0 or len(x) < 2 or not 4096 <= x.nbytes <= MAX_TRIMMED: return x
+    raw = x.reshape(len(x), -1).view(torch.uint8)  # [N, …] -> [N, bytes per row]
+    other = (raw != raw[-1]).any(1).nonzero()
+    return x[:int(other[-1]) + 2] if len(other) else x[:1]
 
 # %% ../nbs/06_trainer.ipynb #_pack
 def _pack(obj, tensors, path='state'):
     "`obj` as JSON; its tensors go to `tensors` by their path"
     if isinstance(obj, Tensor):
-        tensors[path] = obj.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return {'tensor': path}
+        full = obj.detach().cpu().contiguous()
+        tensors[path] = _trim(full).clone()
+        return {'tensor': path} if tensors[path].shape == full.shape else {'tensor': path, 'rows': len(full)}
     if isinstance(obj, dict): return {'dict': [[k, _pack(v, tensors, f'{path}.{k}')] for k, v in obj.items()]}
     for kind in (list, tuple):
         if isinstance(obj, kind): return {kind.__name__: [_pack(v, tensors, f'{path}.{i}') for i, v in enumerate(obj)]}
+    if isinstance(obj, np.generic): return obj.item()
     if obj is None or isinstance(obj, (bool, int, float, str)): return obj
     raise TypeError(f'{path} cannot be saved: {type(obj).__name__} is neither a tensor nor plain data')
+
+# %% ../nbs/06_trainer.ipynb #_grow
+def _grow(x, rows):
+    "`x` with its last row repeated up to `rows`; raises `ValueError` for a size nothing was trimmed from"
+    if not len(x) <= rows <= MAX_TRIMMED//max(1, x[0].nbytes): raise ValueError(f'a tensor of {rows} rows')
+    return torch.cat([x, x[-1:].expand(rows - len(x), *x.shape[1:])])
 
 # %% ../nbs/06_trainer.ipynb #_unpack
 def _unpack(obj, tensors):
     "What `_pack` was given"
     if not isinstance(obj, dict): return obj
+    if 'tensor' in obj: return _grow(tensors[obj['tensor']], obj['rows']) if 'rows' in obj else tensors[obj['tensor']]
     (kind, v), = obj.items()
-    if kind == 'tensor': return tensors[v]
     if kind == 'dict': return {k: _unpack(x, tensors) for k, x in v}
     return {'list': list, 'tuple': tuple}[kind](_unpack(x, tensors) for x in v)
 
@@ -1058,6 +1089,8 @@ def load_state(self:Trainer, state:dict, where:str|Path='the checkpoint'):
     before = {k: v.clone() if isinstance(v, Tensor) else v for k, v in self.brain.state_dict().items()}
     try:
         history = dict(zip(state['series'], map(_unruns, state['history'])))
+        with rng_scope():
+            if state['rng']: set_rng_state(state['rng'])
         self.brain.load_state_dict(state['brain'])
     except Exception as e:
         self.brain.load_state_dict(before)
@@ -1182,7 +1215,7 @@ def _seen(R, tasks, i):
     "ACC and forgetting over the tasks seen up to row `i`"
     return (average_accuracy(R[:i + 1, :i + 1]), forgetting(R[:i + 1, :i + 1])) if i >= 0 else (None, None)
 
-def _percent(v): return None if v is None else f'{100*v:.1f}'
+def _percent(v): return '–' if v is None else f'{round(100*v, 1) + 0:.1f}'
 
 # %% ../nbs/06_trainer.ipynb #Trainer-report
 @patch
@@ -1208,6 +1241,23 @@ def get_summary(self:Trainer)->dict: # phase -> its four numbers, in 0–1
         name = note['name'] if note['name'] not in out else f"{note['name']} ({a})"
         if acc: out[name] = dict(mean_accuracy=sum(acc)/len(acc), final_accuracy=acc[-1], initial_accuracy=acc[0], improvement=acc[-1] - acc[0])
     return out
+
+# %% ../nbs/06_trainer.ipynb #Trainer-storm_summary
+@patch
+def storm_summary(self:Trainer,
+    name:str, # the phase that was a storm
+    alarms:Iterable[int]=(), # steps at which the brain raised an alarm
+    window:int=10, # steps over which accuracy is averaged
+)->dict: # as `storm_metrics`
+    "The measures of one storm; clean accuracy is the mean over the tasks of the phases before it"
+    names = [n['name'] for n in self.phase_log]
+    if name not in names[1:]: raise ValueError(f'name should be a phase after the first that was lived through ({", ".join(names[1:])}), got {name!r}')
+    i = names.index(name, 1)
+    stop = self.phase_log[i + 1]['first_step'] if i + 1 < len(names) else self.at['step']
+    clean = sorted({t for j in range(i) if (t := self.task_of(j))})
+    before, after = ([self.accuracies[j][t] for t in clean] if j < len(self.accuracies) else [] for j in (i - 1, i))
+    return storm_metrics(self.history.task_acc, self.phase_log[i]['first_step'], stop, alarms,
+                         sum(before)/len(before) if before else None, sum(after)/len(after) if after else None, window)
 
 # %% ../nbs/06_trainer.ipynb #code-log-dict-memory-acc-memory-acc-context-e
 _LOG = dict(memory_acc='memory acc', context_energy='context energy', core_energy='core energy', memory_fill='memory fill')
@@ -1235,36 +1285,48 @@ def _bands(ax, notes, end):
         ax.text((n['first_step'] + stop)/2, 1.02, n['name'], ha='center', va='bottom', fontsize=9, transform=ax.get_xaxis_transform())
     ax.set_xlim(0, max(end, 1))
 
+# %% ../nbs/06_trainer.ipynb #_points
+def _points(h, name):
+    "Steps and values of a slow series where it was measured anew, and at the end"
+    v = h[name]
+    at = [i for i in range(len(v)) if v[i] is not None and (i in (0, len(v) - 1) or v[i] != v[i - 1])]
+    return [h.step[i] for i in at], [v[i] for i in at]
+
+def _legend(ax):
+    if ax.get_lines(): ax.legend(loc='center left', bbox_to_anchor=(1, .5))
+
 # %% ../nbs/06_trainer.ipynb #_curves
-def _curves(ax, h):
-    "Accuracy on the stream, smoothed, and what is known by heart"
-    ax.plot(h.step, prequential_accuracy(h.task_acc, 10), color=COLORS['task'], label='task, before learning')
-    if 'memory_acc' in h and any(v is not None for v in h.memory_acc): ax.plot(h.step, [math.nan if v is None else v for v in h.memory_acc], color=COLORS['memory'], label='core memory')
-    ax.set(ylim=(0, 1), xlabel='step', ylabel='accuracy')
-    ax.legend(loc='lower right')
+def _curves(ax, h, notes):
+    "Accuracy on the stream, the mean of up to five steps of a phase, and what the core knows by heart"
+    for a, b in zip([n['first_step'] for n in notes], [n['first_step'] for n in notes[1:]] + [h.n_rows]):
+        ax.plot(h.step[a:b], prequential_accuracy(h.task_acc[a:b], 5), color=COLORS['task'], label=None if a else 'task')
+    if 'memory_acc' in h: ax.plot(*_points(h, 'memory_acc'), '.-', color=COLORS['memory'], label='core memory')
+    ax.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
+    _legend(ax)
 
 # %% ../nbs/06_trainer.ipynb #_retention
 def _retention(ax, trainer):
     "Accuracy of every task after each phase"
-    for i, name in enumerate(trainer.eval_loaders):
-        ax.plot(range(len(trainer.accuracies)), trainer.accuracy_matrix[:, i], 'o-', ms=4, label=name)
-    ax.set(ylim=(0, 1), ylabel='accuracy', title='retention', xticks=range(len(trainer.accuracies)), xticklabels=[f"after\n{n['name']}" for n in trainer.phase_log[:len(trainer.accuracies)]])
-    if trainer.eval_loaders: ax.legend(loc='lower left')
+    names = [n['name'] for n in trainer.phase_log[:len(trainer.accuracies)]]
+    for i, task in enumerate(trainer.eval_loaders): ax.plot(range(len(names)), trainer.accuracy_matrix[:, i], 'o-', ms=4, label=task)
+    ax.set(ylim=(0, 1.03), ylabel='accuracy', xlabel='after phase', title='retention', xticks=range(len(names)), xticklabels=names)
+    _legend(ax)
 
 # %% ../nbs/06_trainer.ipynb #_inside
 def _inside(ax, h):
     "Energies of core and context, or how full the memory and how mature the layers are"
     if 'context_energy' in h:
-        for k in ('core', 'context'): ax.plot(h.step, h[f'{k}_energy'], color=COLORS[k], label=f'{k} energy')
+        for k in ('core', 'context'): ax.plot(*_points(h, f'{k}_energy'), '.-', color=COLORS[k], label=k)
         ax.set(title='energy', ylabel='mean |weight|')
+        ax.ticklabel_format(axis='y', scilimits=(-2, 3))
     elif 'memory_fill' in h:
-        ax.plot(h.step, h.memory_fill, color=COLORS['memory'], label='memory filled')
-        layers = [s.values() if isinstance(s, dict) else s for s in h.layer_stats]
-        mature = [sum(l['n_mature'] for l in s)/max(1, sum(l['hidden_dim'] for l in s)) for s in layers]
-        ax.plot(h.step, mature, color=COLORS['core'], label='neurons mature')
-        ax.set(title='inside', ylabel='share', ylim=(0, 1.05))
+        ax.plot(h.step, h.memory_fill, color=COLORS['memory'], label='memory\nfilled')
+        steps, stats = _points(h, 'layer_stats')
+        layers = [list(s.values() if isinstance(s, dict) else s) for s in stats]
+        ax.plot(steps, [sum(l['n_mature'] for l in s)/max(1, sum(l['hidden_dim'] for l in s)) for s in layers], '.-', color=COLORS['core'], label='neurons\nmature')
+        ax.set(title='inside', ylabel='share', ylim=(0, 1.03))
     ax.set_xlabel('step')
-    if ax.lines: ax.legend()
+    _legend(ax)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-plot_results
 @patch
@@ -1275,7 +1337,7 @@ def plot_results(self:Trainer): # a matplotlib Figure
     with plt.style.context('plasticish.figures'):
         fig = Figure(figsize=(8, 4), layout='constrained')
         top, *low = fig.subplot_mosaic([['top', 'top'], ['left', 'right']]).values()
-        _curves(top, self.history)
+        _curves(top, self.history, self.phase_log)
         _bands(top, self.phase_log, self.at['step'])
         _retention(low[0], self)
         _inside(low[1], self.history)

@@ -82,12 +82,12 @@ def test_hostile_json(tmp_path, content):
 def test_one_clear_error_for_another_brain_or_curriculum_and_the_brain_stays(saved):
     folder, _ = saved
     cls, (brain, phases), kwargs = make(epochs=1)
-    for wrong, said in (((make('triarchic')[1][0], phases), 'holds a PlasticBrain, got a TriarchicBrain'),
-                        ((type(brain)(8, 32, 4, num_layers=2, memory_size=300), phases), 'does not fit'),
-                        ((brain, phases[::-1]), 'phases')):
-        before = {k: v.clone() for k, v in wrong[0].state_dict().items()}
-        with pytest.raises(CheckpointError, match=said): cls.resume(folder, *wrong, **kwargs)
-        assert difference(before, dict(wrong[0].state_dict())) is None
+    narrow = type(brain)(8, 32, 4, num_layers=2, memory_size=300)
+    for cls, args, kwargs, said in ((*make('triarchic'), 'holds a PlasticBrain, got a TriarchicBrain'),
+                                    (cls, (narrow, phases), kwargs, 'does not fit'), (cls, (brain, phases[::-1]), kwargs, 'phases')):
+        before = {k: v.clone() for k, v in args[0].state_dict().items()}
+        with pytest.raises(CheckpointError, match=said): cls.resume(folder, *args, **kwargs)
+        assert difference(before, dict(args[0].state_dict())) is None
     with pytest.raises(CheckpointError, match='no checkpoint'): resume(folder/'nowhere')
 
 def test_nan_in_a_checkpoint_is_refused(tmp_path):

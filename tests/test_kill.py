@@ -9,7 +9,7 @@ def go_on(kind, folder, pipe):
     torch.set_num_threads(1)
     cls, args, kwargs = make(kind, save_every=2)
     trainer = cls.resume(folder, *args, **kwargs) if list_checkpoints(folder) else cls(*args, checkpoint_dir=folder, **kwargs)
-    trainer.on('step_end', lambda t, info: pipe.send(info['step']))
+    if pipe: trainer.on('step_end', lambda t, info: pipe.send(info['step']))
     trainer.train(verbose=False)
 
 def kill_somewhere(processes, kind, folder, rng):
@@ -18,7 +18,7 @@ def kill_somewhere(processes, kind, folder, rng):
     p = processes.Process(target=go_on, args=(kind, folder, there))
     p.start()
     there.close()
-    step, steps = None, rng.randrange(7)
+    step, steps = None, rng.randrange(20 if kind == 'plastic' else 40)
     try:
         for _ in range(steps): step = here.recv()
     except EOFError: pass
@@ -35,7 +35,7 @@ def test_killed_runs_end_bit_identical(processes, tmp_path, kind, kills):
     whole.train(verbose=False)
     rng = random.Random(time.time_ns())
     reached = [kill_somewhere(processes, kind, tmp_path, rng) for _ in range(kills)]
-    last = processes.Process(target=go_on, args=(kind, tmp_path, processes.Pipe(duplex=False)[1]))
+    last = processes.Process(target=go_on, args=(kind, tmp_path, None))
     last.start(); last.join()
     assert last.exitcode == 0
     state = read_checkpoint(list_checkpoints(tmp_path)[0])
