@@ -743,7 +743,7 @@ def train_eyes(
     (x, y), (xv, yv) = read_sheets(data_root, 'train'), read_sheets(data_root, 'val')
     norm = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
     body = net or SmallResNet()
-    width = body(torch.zeros(2, 3, 32, 32)).shape[1]
+    width = body.eval()(torch.zeros(1, 3, 32, 32)).shape[1]
     model = nn.Sequential(body, nn.Linear(width, int(y.max()) + 1)).to(device, memory_format=torch.channels_last)
     opt, sched = _eyes_optimizer(model, lr, weight_decay, epochs*(len(x)//batch))
     history = dict(loss=[], valid_accuracy=[])
