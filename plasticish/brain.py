@@ -388,6 +388,7 @@ class PlasticBrain(nn.Module):
                  readout:float=2., # weight of the layers' prediction against the vote
                  readers:int=4096, # neurons read in all, shared by the layers at birth
                  probe:int=64, # `train_step` measures its accuracy on so many examples of the batch
+                 memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
                  seed:int=0
                 ):
         super().__init__()
@@ -399,7 +400,7 @@ class PlasticBrain(nn.Module):
         self.readers = max(1, readers // max(1, num_layers))
         self.eye = eyes
         metric = None if shrinkage is None else PlasticMetric(in_dim, num_classes or 0, shrinkage, device=device)
-        self.memory = EpisodicMemoryBank(in_dim, memory_size, k_neighbors, num_classes, device, temperature=temperature, metric=metric)
+        self.memory = EpisodicMemoryBank(in_dim, memory_size, k_neighbors, num_classes, device, temperature=temperature, metric=metric, **(memory_settings or {}))
         self.readout = PlasticReadout(in_dim, num_classes or 0, device=device)
         self.register_buffer('born', torch.zeros((), dtype=torch.int64, device=device))
         self.brain = nn.ModuleList()
@@ -600,7 +601,7 @@ def reward_published(right:Tensor # [B] bool
 def train_step(self:PlasticBrain,
                x:Tensor, # images [B,3,H,W] or features [B,D]
                y:Tensor, # labels [B]
-               mode:str='plastic', # plastic or panic learn; inference only remembers
+               mode:str='plastic', # plastic, panic, or inference, in which encoders that learn by reward stay as they are
                memorize:bool=True, # store the examples
                phase:str=None # name of the phase they belong to
               )->float: # accuracy before learning, on the first `probe` examples of the batch
@@ -611,9 +612,8 @@ def train_step(self:PlasticBrain,
     n = len(f) if self.hebbian else self.probe
     right = self.answer(f[:n], mode).argmax(1) == y[:n]
     keys = self._think(f, 'inference', readers=False)[0] if self.published else f
-    if mode != 'inference':
-        if self.hebbian: self._hebb(right, mode)
-        if self.readout_weight: self._queue(f, y)
+    if mode != 'inference' and self.hebbian: self._hebb(right, mode)
+    if self.readout_weight and (memorize or mode != 'inference'): self._queue(f, y)
     if memorize: self.memory.update(keys, y, phase)
     return right.float().mean().item()
 
@@ -644,6 +644,40 @@ def evaluate(self:PlasticBrain,
         right += int((self.predict(x) == y.to(self.device)).sum()); total += len(y)
     if not total: raise ValueError('loader: expected at least one batch, got none')
     return 100 * right / total
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-forget
+@patch
+@torch.no_grad()
+def forget(self:PlasticBrain,
+           ids=None, label:int=None, phase:str=None # exactly one of them, as in `EpisodicMemoryBank.select`
+          )->int: # items forgotten
+    "Unlearn stored items: memory, metric and readout become those of a brain that never saw them"
+    self.settle()
+    gone = self.memory.select(ids, label, phase)
+    evicted = int(self.memory.counters[4]) > 0
+    if not evicted: self._retake(gone, -1)
+    n = self.memory.forget(ids, label, phase)
+    if evicted:
+        for b in (self.readout.lateral, self.readout.target, self.readout.counters): b.zero_()
+        self._retake(torch.arange(self.memory.count, device=self.device), 1)
+    self._fit_readout()
+    return n
+
+@patch
+def _retake(self:PlasticBrain, slots, sign):
+    if not (self.readout_weight and self.num_layers): return
+    for s in slots.split(2048):
+        _, codes = self._think(self.memory.values(s), 'inference')
+        self.readout.take_in_(torch.cat(codes, 1), self.memory.labels[s], sign)
+
+@patch
+def explain(self:PlasticBrain,
+            x:Tensor, # images [B,3,H,W] or features [B,D]
+            k:int=None # witnesses; None: all voters
+           )->list: # as `EpisodicMemoryBank.explain`; `prediction` is the brain's
+    "Which stored items spoke for each answer"
+    f = self.features(x)
+    return [{**why, 'prediction': int(a)} for why, a in zip(self.memory.explain(f, k), self.answer(f).argmax(1))]
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-set_neurogenesis
 @patch
