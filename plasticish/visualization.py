@@ -4,9 +4,10 @@
 
 # %% ../nbs/07_visualizer.ipynb #code-from-future-import-annotations
 from __future__ import annotations
-import functools, io, logging, math, threading, time
+import copy, functools, html, io, logging, math, threading, time
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 import matplotlib.style, numpy as np, torch, torch.nn.functional as F
 from matplotlib.colors import to_rgb, LinearSegmentedColormap, ListedColormap
@@ -16,13 +17,19 @@ from fastcore.basics import patch
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes
 from .sparse_layer import k_winners
 from .memory import vote_weights
-from .training import STORMS, invert_colors, rng_scope, seeded_iter
+from .training import STORMS, gives_images, invert_colors, rng_scope, seeded_iter
 
 # %% auto #0
-__all__ = ['CORE', 'CONTEXT', 'MEMORY', 'TASK', 'GREY', 'WRONG', 'SKY', 'PALE', 'denormalize_imagenet', 'untouched', 'picture',
-           'tint', 'canvas', 'bare', 'framed', 'sheet', 'draw_sheet', 'draw_input', 'take', 'Gallery', 'Visualizer',
-           'PlasticVisualizer', 'layer_codes', 'firing_rate', 'voters', 'shown_layers', 'draw_answer', 'draw_voter',
-           'overlap', 'selectivity', 'TriarchicVisualizer', 'draw_contributions', 'one']
+__all__ = ['log', 'CORE', 'CONTEXT', 'MEMORY', 'TASK', 'GREY', 'WRONG', 'SKY', 'PALE', 'FEATURE_STORMS', 'denormalize_imagenet',
+           'untouched', 'picture', 'tint', 'canvas', 'bare', 'framed', 'sheet', 'draw_sheet', 'draw_input', 'take',
+           'Gallery', 'Visualizer', 'PlasticVisualizer', 'layer_codes', 'firing_rate', 'voters', 'shown_layers',
+           'draw_answer', 'draw_voter', 'overlap', 'selectivity', 'TriarchicVisualizer', 'draw_contributions', 'one',
+           'class_overlap', 'pca_axes', 'in_metric', 'directions', 'favourites', 'NeuronWatch', 'plot_retention',
+           'film_storm', 'copy_brain', 'animate_storm', 'feature_noise', 'dead_features', 'mirror_features', 'Dial',
+           'dials', 'LivePage', 'smooth', 'thumbnail', 'Dashboard']
+
+# %% ../nbs/07_visualizer.ipynb #code-log-logging-getlogger-plasticish
+log = logging.getLogger('plasticish')
 
 # %% ../nbs/07_visualizer.ipynb #denormalize_imagenet
 def denormalize_imagenet(
@@ -103,9 +110,14 @@ def sheet(
     return out.reshape(-1, cols)  # [rows*cols] -> [rows,cols]
 
 def draw_sheet(ax, values, color=CORE, title='', vmax=None):
-    "Draw one number per neuron as a sheet; faint values stay visible"
+    "Draw one number per neuron as a sheet; faint values stay visible, and where few neurons fire each gets a dot"
     top = float(values.max()) if vmax is None else vmax
-    framed(ax).imshow(sheet(values/(top or 1))**.5, cmap=tint(color), vmin=0, vmax=1, interpolation='nearest', aspect='equal')
+    grid = sheet(values/(top or 1))**.5
+    few = (grid > 0).mean() < .06 and grid.shape[1] > 20
+    framed(ax).imshow(grid*(not few), cmap=tint(color), vmin=0, vmax=1, interpolation='nearest', aspect='equal')
+    if few:
+        row, col = (grid > 0).nonzero()
+        ax.scatter(col, row, s=7, c=grid[row, col], cmap=tint(color), vmin=-.3, vmax=1, marker='s', linewidths=0)
     ax.set_title(title, fontsize=9, fontweight='normal')
     return ax
 
@@ -154,13 +166,14 @@ class Gallery:
         same:float=.95, # cosine from which two features are taken for the same image
     ):
         if len(images) != len(features): raise ValueError(f'features: expected {len(images)} rows, one per image, got {len(features)}')
-        self.images, self.features, self.same = images, F.normalize(features.float(), dim=1), same
+        self.images, self.features, self.same = images, features, same
 
     def find(self,
-        keys:Tensor, # features [n,D]
+        keys:Tensor, # what a brain remembers [n,D]
+        sense=lambda f: f, # what the brain makes of features before it stores them
     )->list: # images [3,H,W], None where no image fits
         "The image of each key"
-        cos, i = (F.normalize(keys.float().to(self.features.device), dim=1) @ self.features.T).max(1)
+        cos, i = (F.normalize(keys.float().cpu(), dim=1) @ F.normalize(sense(self.features).float().cpu(), dim=1).T).max(1)
         return [self.images[int(j)][0] if c >= self.same else None for c, j in zip(cos, i)]
 
 # %% ../nbs/07_visualizer.ipynb #Visualizer
@@ -186,8 +199,8 @@ class Visualizer:
         return self._eyes
 
     def look(self, x:Tensor)->Tensor:
-        "Features [B,D] of images or features"
-        return self.brain.features(self.eyes(x.to(self.device)) if x.ndim == 4 else x)
+        "What the eyes make of images [B,D]; features pass"
+        return self.eyes(x.to(self.device)) if x.ndim == 4 else x.to(self.device)
 
     def pixels(self, x:Tensor)->list:
         "Each input as a picture [3,H,W] in 0–1, or None where it has none"
@@ -231,10 +244,10 @@ def voters(
     "Which memories answer, and how much each counts"
     if not memory.count: return []
     sim, slots = (t[0] for t in memory.search(q))
-    weight = vote_weights(sim[None], memory.labels[slots][None], memory.temperature)[0]
+    weight = vote_weights(sim[None], memory.labels_at(slots)[None], memory.temperature)[0]
     phase = [memory.phase_names[p] if p >= 0 else '' for p in memory.phases[slots].tolist()]
     rows = zip(slots.tolist(), memory.ids[slots].tolist(), memory.labels[slots].tolist(), phase, sim.tolist(), weight.tolist())
-    return [dict(zip(('slot', 'id', 'label', 'phase', 'similarity', 'weight'), r)) for r in rows][:n]
+    return [dict(zip(('slot', 'id', 'label', 'phase', 'similarity', 'weight'), r)) for r in rows if r[0] >= 0][:n]
 
 # %% ../nbs/07_visualizer.ipynb #shown_layers
 def shown_layers(n, most=4):
@@ -246,7 +259,7 @@ def draw_answer(ax, scores, truth, name, most=5):
     top = scores.topk(min(most, len(scores)))
     labels = [name(c) + (' ✓' if c == truth else '') for c in top.indices.tolist()]
     ax.barh(labels, top.values.cpu(), color=[MEMORY] + [PALE]*(len(labels) - 1))
-    ax.invert_yaxis(); ax.set_xlim(0, 1.02); ax.set_xlabel('share of the vote'); ax.grid(axis='y', visible=False)
+    ax.invert_yaxis(); ax.set_xlim(0, 1.02); ax.set_xlabel('share'); ax.grid(axis='y', visible=False)
 
 def draw_voter(ax, picture, key, voter, name):
     "A remembered example: picture or fingerprint, label, phase, weight"
@@ -266,10 +279,10 @@ def trace_thought(self:PlasticVisualizer,
     "One input on its way: pixels, winners of each layer, answer, and the memories that gave it"
     x, y = (t[index:] for t in take(loader, index + 1))
     if not len(y): raise ValueError(f'index: expected a sample of the loader, got {index}')
-    f = self.look(x)
-    codes, out = layer_codes(self.brain, f, 'panic' if use_panic_mode else 'inference')
-    votes, layers = voters(self.brain.memory, out, n_voters), shown_layers(len(codes))
-    scores = self.brain.memory(out)[0]
+    f, mode = self.look(x), 'panic' if use_panic_mode else 'inference'
+    codes, key = layer_codes(self.brain, self.brain.features(f), mode)
+    votes, layers = voters(self.brain.memory, key, n_voters), shown_layers(len(codes))
+    scores = self.brain(f, mode)[0]
     title = f'A thought{" in panic" if use_panic_mode else ""}: the brain says {self.name(int(scores.argmax()))}' if votes else 'A thought: the memory is still empty'
     fig, _ = canvas(8, 3.9, title=title)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1.25, 1])
@@ -286,8 +299,8 @@ def trace_thought(self:PlasticVisualizer,
 def _draw_voters(self:PlasticVisualizer, fig, votes):
     "A row of remembered examples"
     if not votes: return fig.text(.5, .5, 'nothing remembered yet', ha='center', fontsize=10, color=GREY)
-    keys = self.brain.memory.keys[[v['slot'] for v in votes]]
-    found = self.gallery.find(keys) if self.gallery else [None]*len(votes)
+    keys = self.brain.memory.values(torch.tensor([v['slot'] for v in votes], device=self.brain.device))
+    found = self.gallery.find(keys, self.brain.features) if self.gallery else [None]*len(votes)
     axs = fig.subplots(1, len(votes), squeeze=False)[0]
     for ax, v, key, img in zip(axs, votes, keys, found):
         draw_voter(ax, None if img is None else self.pixels(img[None])[0], key, v, self.name)
@@ -302,7 +315,7 @@ def trace_thought_matrix(self:PlasticVisualizer,
 )->Figure:
     "Each layer as a sheet of neurons: the darker, the more often it fires"
     x, _ = take(loader, n)
-    codes, _ = layer_codes(self.brain, self.look(x))
+    codes, _ = layer_codes(self.brain, self.brain.features(self.look(x)))
     cols = min(len(codes), 4) or 1
     rows = max(math.ceil(len(codes)/cols), 1)
     fig, _ = canvas(8, min(2.5*rows + .3, 4), title=f'How often each neuron fires, {len(x)} inputs')
@@ -331,7 +344,7 @@ def bio_debug_suite(self:PlasticVisualizer,
     "One layer in calm and in storm: who fires, how rates drift, who is mature"
     if not -self.brain.num_layers <= layer_idx < self.brain.num_layers: raise ValueError(f'layer_idx: expected a layer of {self.brain.num_layers}, got {layer_idx}')
     layer = self.brain.brain[layer_idx]
-    calm, wild = (firing_rate(layer_codes(self.brain, self.look(take(data, n)[0]))[0][layer_idx][0], layer.hidden_dim).cpu() for data in (normal_loader, storm_loader))
+    calm, wild = (self._rate(take(data, n)[0], layer_idx) for data in (normal_loader, storm_loader))
     mature = (layer.maturity > 0).cpu()
     a, b = calm > 0, wild > 0
     fig, ax = canvas(8, 4, 'ABC;ABD', f'Layer {layer_idx % self.brain.num_layers} in calm and in storm: {overlap(a, b):.0%} of the neurons that fire are shared', width_ratios=[1.4, 1.1, 1])
@@ -340,6 +353,12 @@ def bio_debug_suite(self:PlasticVisualizer,
     _draw_drift(ax['C'], wild - calm, mature)
     _draw_groups(ax['D'], a, b, mature)
     return fig
+
+@patch
+def _rate(self:PlasticVisualizer, x, i):
+    "Firing rates [H] of layer `i` on inputs `x`"
+    idx, _ = layer_codes(self.brain, self.brain.features(self.look(x)))[0][i]
+    return firing_rate(idx, self.brain.brain[i].hidden_dim).cpu()
 
 # %% ../nbs/07_visualizer.ipynb #_draw_who
 def _draw_who(ax, calm, wild):
@@ -366,7 +385,7 @@ def _draw_drift(ax, change, mature):
     m = float(change.abs().max()) or .01
     groups = [(change[w].numpy(), c, l) for w, c, l in ((~mature, SKY, 'young'), (mature, CORE, 'mature')) if w.any()]
     ax.hist([g[0] for g in groups], bins=np.linspace(-m, m, 25), color=[g[1] for g in groups], label=[g[2] for g in groups], stacked=True)
-    ax.set(yscale='log', xlabel='change of rate in the storm', ylabel='neurons'); ax.xaxis.set_major_formatter('{x:+.0%}')
+    ax.set(yscale='log', xlabel='change of rate', ylabel='neurons'); ax.xaxis.set_major_formatter('{x:+.0%}')
     ax.set_title('drift of firing', fontsize=10)
 
 def _draw_groups(ax, a, b, mature):
@@ -394,13 +413,13 @@ def selectivity(
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_probe
 @patch
 def _probe(self:PlasticVisualizer, loader, n):
-    "Features and labels to try layers with: from the loader, else from the memory itself"
+    "What layers sense, with labels: from the loader, else from the memory itself"
     if loader is not None:
         x, y = take(loader, n)
-        return self.look(x), y
+        return self.brain.features(self.look(x)), y
     memory = self.brain.memory
     slots = torch.linspace(0, memory.count - 1, min(n, memory.count)).long()
-    return memory.keys[slots], memory.labels[slots]
+    return memory.values(slots.to(self.brain.device)), memory.labels[slots]
 
 @patch
 @picture
@@ -422,7 +441,7 @@ def plot_layer_comparison(self:PlasticVisualizer,
         ax['D'].hist(s[~s.isnan()].numpy(), bins=np.linspace(0, 1, 21), histtype='step', color=color, lw=1.6, label=f'{i}')
     ax['C'].set(yscale='log', xlabel='neurons, busiest first', ylabel='share of inputs', title='Firing rates'); ax['C'].xaxis.set_major_formatter('{x:.0%}')
     ax['D'].set(xlabel="favourite class's share of firing", ylabel='neurons', title='Selectivity'); ax['D'].xaxis.set_major_formatter('{x:.0%}')
-    if codes: ax['D'].legend(title='layer', ncols=1 if len(codes) < 5 else 3, title_fontsize=9)
+    if codes: ax['D'].legend(title='layer', ncols=1 if len(codes) < 7 else 2, title_fontsize=9, loc='upper left', bbox_to_anchor=(1, 1.1))
     return fig
 
 # %% ../nbs/07_visualizer.ipynb #_draw_population
@@ -445,7 +464,7 @@ def _draw_gates(ax, layers):
     for i, l in enumerate(layers):
         g = l.gate.abs().cpu().numpy()
         ax.plot(np.quantile(g, [.05, .95]), [i, i], color=TASK, lw=2); ax.plot(g.mean(), i, 'o', color=TASK)
-    ax.set_yticks(range(len(layers)), [str(i) for i in range(len(layers))]); ax.set_ylim(len(layers) - .5, -.5)
+    ax.set_yticks(range(len(layers)), [str(i) for i in range(len(layers))]); ax.set_ylim(max(len(layers), 1) - .5, -.5)
     ax.set(title='Gates', xlabel='|gate|: mean, 5–95 %', ylabel='layer'); ax.set_xlim(left=0 if not layers else min(-.0005, -.05*max(float(l.gate.abs().max()) for l in layers)))
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-visualize_inference
@@ -552,7 +571,7 @@ def visualize_thinking(self:TriarchicVisualizer,
 
 # %% ../nbs/07_visualizer.ipynb #_in_storm
 def _in_storm(x, storm):
-    "Images in a storm; features shrink to their shadow: each takes the sign-flipped distance from the batch mean"
+    "Images in a storm; features mirrored at their mean"
     return storm(x) if x.ndim == 4 else 2*x.mean(0, keepdim=True) - x
 
 @patch
@@ -568,14 +587,14 @@ def compare_conditions(self:TriarchicVisualizer,
     views = [(self.pixels(v), f := self.look(v), *self._parts(f)) for v in (x, _in_storm(x, storm))]
     names = self._names(views[0][3].shape[1], class_names)
     fig, _ = canvas(8, min(.95*len(y) + .55, 4), title=f'{len(y)} inputs in calm (left) and in a storm (right)')
-    axs = fig.subplots(len(y), 6, squeeze=False, width_ratios=[1, 1, 2.1]*2)
+    axs = fig.subplots(len(y), 6, squeeze=False, width_ratios=[.7, .7, 2.1]*2)
     scale = 1.1*max(float(t.abs().max()) for v in views for t in (v[3], v[4], v[3] + v[4])) or 1
     for i, row in enumerate(axs):
         for ax, (pixels, f, dense, core, context) in zip((row[:3], row[3:]), views):
             draw_input(ax[0], pixels[i], f[i]); draw_sheet(ax[1], dense[i])
-            draw_contributions(ax[2], core[i], context[i], names if i == len(y) - 1 else ['']*len(names), int(y[i])).set_ylim(-scale, scale)
-            guess = int((core[i] + context[i]).argmax())
-            ax[2].set_title(f'{names[guess][:12]} {"✓" if guess == y[i] else "✗"}', fontsize=9, color=TASK if guess == y[i] else WRONG)
+            draw_contributions(ax[2], core[i], context[i], names if i == len(y) - 1 else ['']*len(names)).set_ylim(-scale, scale)
+            guess, truth = int((core[i] + context[i]).argmax()), int(y[i])
+            ax[2].set_title(f'{names[guess][:12]} ✓' if guess == truth else f'✗ {names[guess][:10]}, not {names[truth][:10]}', fontsize=9, color=TASK if guess == truth else WRONG)
     return fig
 
 # %% ../nbs/07_visualizer.ipynb #TriarchicVisualizer-plot_weight_distribution
@@ -588,11 +607,11 @@ def plot_weight_distribution(self:TriarchicVisualizer)->Figure:
     top = max(float(core.abs().max()), float(context.abs().max())) or 1.
     for w, color, label in ((core, CORE, 'core'), (context, CONTEXT, 'context')):
         used = w[w != 0]
-        ax['A'].hist(used.numpy(), bins=np.linspace(-top, top, 61), color=color, alpha=.7, label=f'{label}: {len(used)/w.numel():.1%} not zero')
+        ax['A'].hist(used.numpy(), bins=np.linspace(-top, top, 61), color=color, histtype='step', lw=1.8, label=f'{label}: {len(used)/w.numel():.1%} not zero')
     ax['A'].set(yscale='log', xlabel='weight', ylabel='synapses', title='Weights'); ax['A'].legend(loc='upper left', bbox_to_anchor=(0, -.2))
     names, at = self._names(core.shape[1]), np.arange(core.shape[1])
-    for w, color, shift in ((core, CORE, -.2), (context, CONTEXT, .2)): ax['B'].bar(at + shift, w.abs().mean(0), .4, color=color)
-    ax['B'].set(ylabel='mean |weight|', title='Energy by class'); ax['B'].set_xticks(at, names, rotation=90 if max(map(len, names)) > 2 else 0)
+    for w, color, shift in ((core, CORE, -.2), (context, CONTEXT, .2)): ax['B'].bar(at + shift, 1000*w.abs().mean(0), .4, color=color)
+    ax['B'].set(ylabel='mean |weight| × 1000', title='Energy by class'); ax['B'].set_xticks(at, names, rotation=90 if max(map(len, names)) > 2 else 0)
     ax['B'].grid(axis='x', visible=False)
     return fig
 
@@ -606,7 +625,7 @@ def plot_importance_heatmap(self:TriarchicVisualizer,
     "Which synapses are protected: the most important neurons, grouped by the class they serve"
     imp = self.brain.core.importance.detach().float().cpu()
     names = self._names(imp.shape[1], class_names)
-    top = imp.max(1).values.topk(min(n, len(imp))).indices
+    top = imp.max(1).values.topk(min(n, max(int((imp > 0).any(1).sum()), 1))).indices
     serves, strength = imp[top].argmax(1), imp[top].max(1).values
     top = top[np.lexsort((-strength.numpy(), serves.numpy()))]
     fig, ax = canvas(8, 3.2, 'AB', f'The {len(top)} most important of {len(imp)} neurons', width_ratios=[2.4, 1])
@@ -614,5 +633,759 @@ def plot_importance_heatmap(self:TriarchicVisualizer,
     ax['A'].set_yticks(range(len(names)), names); ax['A'].set(xlabel='neurons, grouped by the class they serve'); ax['A'].grid(False)
     fig.colorbar(im, ax=ax['A'], label='importance', pad=.01)
     ax['B'].barh(range(len(names)), imp.mean(0), color=CORE); ax['B'].set_yticks(range(len(names)), ['']*len(names)); ax['B'].set_ylim(len(names) - .5, -.5)
-    ax['B'].set(xlabel='mean importance'); ax['B'].grid(axis='y', visible=False)
+    ax['B'].set(xlabel='mean importance'); ax['B'].locator_params(axis='x', nbins=3); ax['B'].grid(axis='y', visible=False)
     return fig
+
+# %% ../nbs/07_visualizer.ipynb #class_overlap
+def class_overlap(
+    idx:Tensor, # winners [B,k]
+    y:Tensor, # labels [B]
+    size:int, # neurons H
+    n_classes:int, # C
+)->Tensor: # [C,C] in 0–1
+    "Expected share of winners that two random members of two classes have in common"
+    idx, y = idx.cpu(), y.cpu()
+    p = torch.zeros(n_classes, size)
+    p.index_put_((y.repeat_interleave(idx.shape[1]), idx.flatten()), torch.ones(idx.numel()), accumulate=True)
+    p /= torch.bincount(y, minlength=n_classes).clamp(min=1)[:, None]
+    return p @ p.T/idx.shape[1]
+
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-winners
+@patch
+def winners(self:PlasticVisualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
+    "Who fires in a layer"
+    if not -self.brain.num_layers <= layer_idx < self.brain.num_layers: raise ValueError(f'layer_idx: expected a layer of {self.brain.num_layers}, got {layer_idx}')
+    return layer_codes(self.brain, self.brain.features(self.look(x)))[0][layer_idx][0], self.brain.brain[layer_idx].hidden_dim
+
+@patch
+def winners(self:TriarchicVisualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
+    "Who fires in the base"
+    return self.brain.encode(self.look(x))[0], self.brain.hidden_size
+
+@patch
+@picture
+def plot_class_overlap(self:Visualizer,
+    loader, # inputs with labels
+    layer_idx:int=0, # of a Plastic Brain
+    n:int=512, # samples
+)->Figure:
+    "How much of their codes classes share: on the diagonal with themselves, elsewhere with others"
+    x, y = take(loader, n)
+    idx, size = self.winners(x, layer_idx)
+    shared = class_overlap(idx, y, size, C := int(y.max()) + 1)
+    off = shared[~torch.eye(C, dtype=bool)]
+    fig, ax = canvas(5.2, 4, 'A', f'Classes share {off.mean():.0%} of their neurons, within a class {shared.diagonal().mean():.0%}' if C > 1 else 'One class')
+    low, high = float(shared.min())*.9, float(shared.max())
+    im = ax['A'].imshow(shared, cmap=tint(CORE), vmin=low, vmax=high, interpolation='nearest')
+    ax['A'].set_xticks(range(C), names := self._names(C), rotation=90 if max(map(len, names)) > 2 else 0); ax['A'].set_yticks(range(C), names); ax['A'].grid(False)
+    if C <= 12:
+        for (i, j), v in np.ndenumerate(shared.numpy()): ax['A'].text(j, i, f'{100*v:.0f}', ha='center', va='center', fontsize=9, color='white' if v > low + .45*(high - low) else 'black')
+    fig.colorbar(im, ax=ax['A'], label=f'shared winners (chance: {idx.shape[1]/size:.1%})').ax.yaxis.set_major_formatter('{x:.0%}')
+    return fig
+
+# %% ../nbs/07_visualizer.ipynb #pca_axes
+def pca_axes(
+    z:Tensor, # points [N,D]
+    n:int=2, # axes
+): # mean [D], axes [D,n], share of the variance [n]
+    "Principal axes, largest first"
+    mean = z.mean(0)
+    values, vectors = torch.linalg.eigh((z - mean).T @ (z - mean)/max(len(z) - 1, 1))
+    return mean, vectors[:, -n:].flip(1), (values[-n:].flip(0)/values.sum().clamp(min=1e-12))
+
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_memories
+@patch
+def _memories(self:PlasticVisualizer, n, extra=()):
+    "Up to `n` memories spread over the whole, and those in the slots `extra`"
+    m = self.brain.memory
+    spread = torch.linspace(0, m.count - 1, min(n, m.count)).long().tolist()
+    return torch.tensor(list(dict.fromkeys([*extra, *spread])), dtype=torch.int64)
+
+def in_metric(memory, keys):
+    "Features [n,D] where the memory compares them"
+    keys = F.normalize(keys, dim=1)
+    return keys if getattr(memory, 'metric', None) is None else memory.metric(keys)
+
+@patch
+@picture
+def plot_memory_map(self:PlasticVisualizer,
+    query=None, # images or features with labels whose neighbours are shown
+    n_queries:int=3, # how many of them
+    n_voters:int=8, # neighbours of each
+    color:str='phase', # or 'label'
+    n:int=2000, # memories on the map
+)->Figure:
+    "Memories on their two principal axes, with the neighbours of a few queries"
+    if color not in ('phase', 'label'): raise ValueError(f"color: expected 'phase' or 'label', got {color!r}")
+    m = self.brain.memory
+    fig, ax = canvas(8, 4, 'A', f'{m.count} memories by {color}')
+    if not m.count: return fig
+    q = None if query is None else layer_codes(self.brain, self.brain.features(self.look(take(query, n_queries)[0])))[1]
+    votes = [] if q is None else [voters(m, row[None], n_voters) for row in q]
+    slots = self._memories(n, [v['slot'] for vs in votes for v in vs])
+    z = in_metric(m, m.values(slots.to(self.brain.device))).cpu()
+    mean, axes, share = pca_axes(z)
+    at = dict(zip(slots.tolist(), (xy := (z - mean) @ axes).tolist()))
+    _draw_memories(ax['A'], xy, *self._colors_of(color, slots))
+    for row, vs in zip(q if votes else (), votes): _draw_query(ax['A'], ((in_metric(m, row[None]).cpu() - mean) @ axes)[0].tolist(), vs, at)
+    ax['A'].set(xlabel=f'first principal axis ({share[0]:.0%} of the variance)', ylabel=f'second ({share[1]:.0%})')
+    ax['A'].legend(loc='center left', bbox_to_anchor=(1.01, .5), markerscale=2, handletextpad=.2)
+    return fig
+
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_colors_of
+@patch
+def _colors_of(self:PlasticVisualizer, color, slots):
+    "Group of each slot [n], and the groups' names"
+    m = self.brain.memory
+    if color == 'label': return m.labels[slots].cpu(), {c: self.name(c, 14) for c in m.labels[slots].unique().tolist()}
+    return m.phases[slots].cpu(), {p: m.phase_names[p] if p >= 0 else 'no phase' for p in m.phases[slots].unique().tolist()}
+
+def _draw_memories(ax, xy, group, names):
+    "A dot per memory, its colour and mark those of its group"
+    colors = [MEMORY, CONTEXT, TASK, CORE, WRONG, SKY, GREY, '#C9A800', '#7F4F24', '#D58BBE']
+    for i, (g, name) in enumerate(names.items()):
+        ax.scatter(*xy[group == g].T, s=9, color=colors[i % 10], marker='os^vD'[i % 5], alpha=.55, linewidths=0, label=name)
+
+def _draw_query(ax, at, votes, where):
+    "A star and its ties to the memories that answer"
+    heaviest = max(v['weight'] for v in votes) or 1
+    for v in votes:
+        x, y = where[v['slot']]
+        ax.plot([at[0], x], [at[1], y], color='black', lw=.4 + 1.6*v['weight']/heaviest, alpha=.8, zorder=3)
+    ax.plot(*at, '*', color='white', mec='black', ms=14, mew=1.2, zorder=4)
+
+# %% ../nbs/07_visualizer.ipynb #directions
+def directions(brain)->list[Tensor]:
+    "What the neurons of each layer respond to: [H,D] per layer, of either brain"
+    return [l.encoder for l in brain.brain] if hasattr(brain, 'brain') else [brain.base.weight]
+
+def favourites(
+    W:Tensor, # directions [H,D]
+    x:Tensor, # features [B,D]
+    y:Tensor, # labels [B]
+    k:int, # winners
+)->Tensor: # [H], -1 for neurons that never fire
+    "The class each neuron fires for most often"
+    idx, _ = k_winners(F.normalize(x, dim=1) @ W.T, min(k, len(W)))
+    counts = torch.zeros(int(y.max()) + 1, len(W))
+    counts.index_put_((y.cpu().repeat_interleave(idx.shape[1]), idx.flatten().cpu()), torch.ones(idx.numel()), accumulate=True)
+    return torch.where(counts.sum(0) > 0, counts.argmax(0), -1)
+
+# %% ../nbs/07_visualizer.ipynb #NeuronWatch
+class NeuronWatch:
+    "Notes which neurons are reborn, when, and what they responded to before"
+    def __init__(self,
+        brain, # either brain
+        x:Tensor, # features the neurons are tried with [B,D]
+        y:Tensor, # their labels [B]
+        every:int=10, # steps between looks
+        turned:float=.5, # cosine to its old direction below which a neuron counts as reborn
+    ):
+        self.brain, self.x, self.y, self.every, self.turned = brain, x, y, every, turned
+        self.births, self.steps = [], 0 # births: dict(step, layer, neuron, was)
+        self._look()
+
+    def __call__(self, *_):
+        "One step has passed"
+        self.steps += 1
+        if self.steps % self.every == 0: self.look()
+
+    def _k(self, i): return self.brain.brain[i].sparsity_k if hasattr(self.brain, 'brain') else self.brain.sparsity_k
+
+    def _look(self):
+        f = self.brain.features(self.x.to(self.brain.device))
+        self._then = [(W[:, :64].clone(), favourites(W, f, self.y, self._k(i))) for i, W in enumerate(directions(self.brain))]
+
+    def look(self):
+        "Compare every neuron with what it was; layers that came or went are taken anew"
+        for i, (W, (was, fav)) in enumerate(zip(directions(self.brain), self._then)):
+            if len(W) != len(was): continue
+            new = ((F.cosine_similarity(W[:, :64], was) < self.turned) & (W[:, :64] != was).any(1)).nonzero().flatten().tolist()
+            self.births += [dict(step=self.steps, layer=i, neuron=n, was=int(fav[n])) for n in new]
+        self._look()
+
+    def serves(self)->list[Tensor]:
+        "The class each neuron fires for now, per layer"
+        return [fav for _, fav in self._then]
+
+# %% ../nbs/07_visualizer.ipynb #NeuronWatch-plot
+@patch
+def plot(self:NeuronWatch,
+    class_names:list[str]=None, # None: the labels' numbers
+)->Figure:
+    "Births along the stream, and what reborn neurons did before and do now"
+    with matplotlib.style.context('plasticish.figures'):
+        once = len({(b['layer'], b['neuron']) for b in self.births})
+        fig, ax = canvas(8, 3.6, 'AB', f'{len(self.births)} births, {once} neurons', width_ratios=[1.4, 1])
+        n = len(self._then)
+        at = [[b['step'] for b in self.births if b['layer'] == i] for i in range(n)]
+        if self.births: ax['A'].hist(at, bins=np.arange(0, self.steps + self.every + 1, self.every) - .5*self.every, stacked=True, color=[matplotlib.colormaps['viridis'](.85*i/max(n - 1, 1)) for i in range(n)], label=[f'layer {i}' for i in range(n)])
+        ax['A'].set(xlabel='step', ylabel=f'births in {self.every} steps', title='Births'); ax['A'].set_xlim(0, max(self.steps, 1))
+        if n > 1 and self.births: ax['A'].legend()
+        self._draw_flow(ax['B'], class_names)
+    return fig
+
+@patch
+def _draw_flow(self:NeuronWatch, ax, class_names):
+    "How many reborn neurons went from which class to which"
+    C, now = int(self.y.max()) + 1, self.serves()
+    last = {(b['layer'], b['neuron']): b['was'] for b in reversed(self.births)} # the first birth tells what was there before
+    flow = np.zeros((C + 1, C + 1))
+    for (i, n), was in last.items(): flow[was, int(now[i][n])] += 1
+    names = [class_names[c] if class_names is not None and c < len(class_names) else str(c) for c in range(C)] + ['nothing']
+    ax.imshow(np.log1p(flow), cmap=tint(TASK), interpolation='nearest'); ax.grid(False)
+    ax.set_xticks(range(C + 1), names, rotation=90); ax.set_yticks(range(C + 1), names)
+    ax.set(xlabel='serves now', ylabel='served before', title='Replaced')
+    if C < 12:
+        for (i, j), v in np.ndenumerate(flow):
+            if v: ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if np.log1p(v) > .6*np.log1p(flow.max()) else 'black')
+
+# %% ../nbs/07_visualizer.ipynb #plot_retention
+def plot_retention(
+    results:dict, # learner -> accuracies [phases, tasks] in 0–1, NaN where unknown; the first is the one in colour
+    tasks:list[str], # names of the tasks
+    phases:list[str]=None, # names of the phases; None: the tasks
+)->Figure:
+    "Accuracy on each task after each phase, learners side by side; raises `ValueError` if a matrix does not fit"
+    phases, shapes = list(phases or tasks), {k: np.shape(v) for k, v in results.items()}
+    bad = {k: s for k, s in shapes.items() if s != (len(phases), len(tasks))}
+    if bad or not results: raise ValueError(f'results: expected matrices of shape {(len(phases), len(tasks))}, got {bad or "none"}')
+    with matplotlib.style.context('plasticish.figures'):
+        cols = min(len(tasks), 4)
+        fig, _ = canvas(8, 3.4 if len(tasks) <= 4 else 4, title='What is left of each task')
+        axs = fig.subplots(math.ceil(len(tasks)/cols), cols, squeeze=False, sharey=True).flat
+        for ax in axs[len(tasks):]: bare(ax)
+        for j, (ax, task) in enumerate(zip(axs, tasks)):
+            for i, (name, R) in enumerate(results.items()): ax.plot(range(len(phases)), np.asarray(R, float)[:, j], **_learner_style(i), label=name)
+            ax.set(title=task, ylim=(0, 1.02), xlim=(-.2, len(phases) - .8)); ax.set_xticks(range(len(phases)), [p[:12] for p in phases], rotation=30 if len(phases) > 2 else 0, ha='right' if len(phases) > 2 else 'center')
+            ax.yaxis.set_major_formatter('{x:.0%}')
+        axs[0].set_ylabel('accuracy')
+        fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=min(len(results), 5))
+    return fig
+
+def _learner_style(i):
+    "Colour and mark of the i-th learner"
+    if i == 0: return dict(color=MEMORY, lw=2.6, marker='o', ms=6, zorder=5)
+    return dict(color=['#777777', '#A0A0A0', '#555555', '#BBBBBB'][(i - 1) % 4], lw=1.4, ls=['-', '--', ':', '-.'][(i - 1) % 4], marker='sD^vPX*'[(i - 1) % 7], ms=5)
+
+# %% ../nbs/07_visualizer.ipynb #film_storm
+def film_storm(
+    brain, # a `TriarchicBrain`; a copy of it is taught
+    calm, # loader of features and labels
+    storm, # loader of the same in a storm
+    watched:tuple, # features [D] in calm and in storm of one input, and its label
+    steps:tuple=(8, 20, 20), # calm, storm, calm again
+)->list[dict]: # per step: storm (bool), acc, core [C], context [C], core_energy, context_energy, label
+    "What happens in a Triarchic Brain as a storm comes and passes"
+    film, twin = [], copy_brain(brain)
+    fair, foul = (iter(_forever(d)) for d in (calm, storm))
+    for raining, n in zip((False, True, False), steps):
+        for _ in range(n):
+            acc = twin.update_batch(*next(foul if raining else fair))
+            code, stats = twin.encode(watched[raining][None]), twin.get_stats()
+            film.append(dict(storm=raining, acc=acc, core=twin.core(*code)[0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]),
+                             core_energy=stats['core_energy'], context_energy=stats['context_energy']))
+    return film
+
+def copy_brain(brain):
+    "A copy that learns on its own; the eyes are shared"
+    eyes = {k: v for k, v in vars(brain).items() if k in ('eyes', '_eye')}
+    return copy.deepcopy(brain, {id(v): v for v in eyes.values()})
+
+def _forever(loader):
+    "Epoch after epoch"
+    while True: yield from seeded_iter(loader, 0)
+
+# %% ../nbs/07_visualizer.ipynb #animate_storm
+def animate_storm(
+    film:list[dict], # of `film_storm`
+    path:str|Path, # .gif
+    pictures:tuple=(None, None), # [3,H,W] in 0–1: the watched input in calm and in storm
+    class_names:list[str]=None, # None: the labels' numbers
+    fps:float=5, # frames per second
+    colors:int=32, # of the palette
+)->Path: # where it was written
+    "Write the film: input, contributions of core (blue) and context (orange), and their energies, step by step"
+    from PIL import Image
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    frames = []
+    with matplotlib.style.context('plasticish.figures'):
+        for n in range(len(film)):
+            page = FigureCanvasAgg(_storm_page(film, n, pictures, class_names))
+            page.draw()
+            frames.append(Image.fromarray(np.asarray(page.buffer_rgba())[..., :3].copy()))
+    palette = frames[len(frames)//2].quantize(colors, dither=Image.Dither.NONE)
+    frames = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[1000/fps]*(len(frames) - 1) + [2000], loop=0, optimize=True)
+    return Path(path)
+
+def _storm_page(film, n, pictures, class_names):
+    "One frame of the film"
+    now, t = film[n], np.arange(n + 1)
+    fig = Figure(figsize=(7, 2.9), dpi=90, layout='none')
+    axs = fig.subplots(1, 3, width_ratios=[.75, 1.35, 1.35], gridspec_kw=dict(left=.01, right=.99, bottom=.2, top=.84, wspace=.32))
+    names = [class_names[c] if class_names is not None else str(c) for c in range(len(now['core']))]
+    fig.suptitle('storm' if now['storm'] else 'calm', x=.012, y=.97, ha='left', fontsize=13, fontweight='bold', color=WRONG if now['storm'] else TASK)
+    draw_input(axs[0], pictures[now['storm']], now['core'], f'says {names[int((now["core"] + now["context"]).argmax())]}')
+    draw_contributions(axs[1], now['core'], now['context'], names)
+    top = 1.1*max(float((f['core'].abs() + f['context'].abs()).max()) for f in film) or 1
+    axs[1].set_ylim(-top, top); axs[1].set_title('core (blue) + context (orange)', fontsize=10, fontweight='normal')
+    _storm_curves(axs[2], film, t)
+    return fig
+
+def _storm_curves(ax, film, t):
+    "Energies up to now"
+    wet = [i for i, f in enumerate(film) if f['storm']]
+    if wet: ax.axvspan(wet[0], wet[-1] + 1, color='0.94', lw=0)
+    for key, color in (('core_energy', CORE), ('context_energy', CONTEXT)): ax.plot(t, [1000*film[i][key] for i in t], color=color)
+    peak = max(max(f['core_energy'], f['context_energy']) for f in film)*1000 or 1
+    ax.set(xlim=(0, len(film)), ylim=(0, 1.1*peak), xlabel='step'); ax.set_title('mean |weight| × 1000', fontsize=10, fontweight='normal')
+
+# %% ../nbs/07_visualizer.ipynb #feature_noise
+def feature_noise(x:Tensor)->Tensor:
+    "Features [B,D] with noise as large as each feature's own spread"
+    return x + torch.randn_like(x)*x.std(0, keepdim=True).nan_to_num()
+
+def dead_features(x:Tensor)->Tensor:
+    "Features [B,D] of which a third, always the same, are silent"
+    return x*(torch.arange(x.shape[1], device=x.device) % 3 > 0)
+
+def mirror_features(x:Tensor)->Tensor:
+    "Features [B,D] mirrored at their mean, as a negative is at grey"
+    return 2*x.mean(0, keepdim=True) - x
+
+FEATURE_STORMS = {'noise': feature_noise, 'dead features': dead_features, 'mirror': mirror_features}
+
+# %% ../nbs/07_visualizer.ipynb #Dial
+class Dial:
+    "A number of a brain that can be turned: where it is read, and every place that must follow"
+    def __init__(self, name, places, low, high, whole=False):
+        self.name, self.places, self.low, self.high, self.whole = name, places, low, high, whole
+
+    def get(self):
+        "The present value"
+        obj, attr = self.places()[0]
+        return getattr(obj, attr)
+
+    def set(self, value):
+        "Turn to `value`; raises `ValueError` outside the range"
+        if not self.low <= value <= self.high: raise ValueError(f'{self.name}: expected {self.low:g} to {self.high:g}, got {value:g}')
+        for obj, attr in self.places(): setattr(obj, attr, int(value) if self.whole else float(value))
+
+def dials(brain)->list[Dial]:
+    "Learning rates, winners and voters, as far as `brain` has them"
+    has = lambda o, *attrs: [(o, a) for a in attrs if isinstance(getattr(o, a, None), (int, float))]
+    layers = lambda attr: [p for l in getattr(brain, 'brain', ()) for p in has(l, attr)]
+    rate = lambda: has(brain, 'lr_brain') + layers('lr') + has(getattr(brain, 'core', None), 'lr')
+    wins = lambda: has(brain, 'sparsity_k') + layers('sparsity_k') + has(getattr(brain, 'base', None), 'k')
+    vote = lambda: has(getattr(brain, 'memory', None), 'k_neighbors')
+    fast = lambda: has(getattr(brain, 'context', None), 'rate')
+    sizes = [len(W) for W in directions(brain)] or [brain.hidden_dim]
+    found = [('learning rate', rate, 1e-4, 1., False), ('winners k', wins, 1, min(sizes), True), ('neighbours', vote, 1, 200, True), ('context rate', fast, 1e-3, 2., False)]
+    return [Dial(*d) for d in found if d[1]()]
+
+# %% ../nbs/07_visualizer.ipynb #LivePage
+class LivePage:
+    "The dashboard's picture: accuracy, what moves inside, the latest inputs with answers"
+    def __init__(self,
+        inside:dict, # name of a series of the history -> its colour
+        n_inputs:int=8, # inputs shown
+    ):
+        self.inside, self.n = inside, n_inputs
+        with matplotlib.style.context('plasticish.figures'):
+            self.fig = Figure(figsize=(8, 3.9), layout='none')
+            top = self.fig.add_gridspec(1, 2, width_ratios=[1.5, 1], left=.065, right=.985, top=.86, bottom=.46, wspace=.2)
+            low = self.fig.add_gridspec(1, n_inputs, left=.01, right=.99, top=.26, bottom=.01, wspace=.12)
+            self.title = self.fig.text(.01, .955, '', fontsize=11, fontweight='bold')
+            self.acc, self.move = self.fig.add_subplot(top[0]), self.fig.add_subplot(top[1])
+            self.task, = self.acc.plot([], [], color=TASK, label='task, before learning')
+            self.kept, = self.acc.plot([], [], color=MEMORY, label='all tasks')
+            self.lines = {k: self.move.plot([], [], color=c, label=k.replace('_', ' '))[0] for k, c in inside.items()}
+            self.acc.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy'); self.acc.legend(loc='lower right')
+            self.move.set(xlabel='step'); self.move.legend(loc='upper left')
+            self.tiles = [bare(self.fig.add_subplot(g)) for g in low]
+            self.images = [ax.imshow(np.ones((2, 2, 3)), extent=(0, 1, 0, 1), interpolation='nearest') for ax in self.tiles]
+
+    def png(self)->bytes:
+        "The picture as it is now"
+        buffer = io.BytesIO()
+        self.fig.savefig(buffer, format='png', dpi=90, bbox_inches=None)
+        return buffer.getvalue()
+
+# %% ../nbs/07_visualizer.ipynb #smooth
+def smooth(values, n=10):
+    "Running mean of the last `n` values"
+    c = np.cumsum(np.r_[0., np.asarray(values, float)])
+    i = np.arange(1, len(c))
+    return (c[i] - c[np.maximum(i - n, 0)])/np.minimum(i, n)
+
+def thumbnail(
+    pixels:Tensor|None, # [3,H,W] in 0–1
+    features:Tensor, # [D], drawn where there is no picture
+)->np.ndarray: # [h,w,3] in 0–1
+    "A small picture of an input"
+    if pixels is not None: return pixels.permute(1, 2, 0).cpu().numpy()  # [3,H,W] -> [H,W,3]
+    f = features.abs()/features.abs().max().clamp(min=1e-12)
+    return np.repeat(1 - np.nan_to_num(sheet(f))[..., None], 3, 2)
+
+@patch
+def update(self:LivePage,
+    history, # of the trainer
+    title:str, # the state of affairs
+    inputs:list=(), # (thumbnail, answer, right) of the latest
+):
+    "Show the present"
+    self.title.set_text(title)
+    step = np.asarray(history['step'])
+    thin = slice(None, None, max(len(step)//400, 1))
+    self.task.set_data(step[thin], smooth(history['task_acc'])[thin])
+    tests = [np.mean(list(a.values())) if a else np.nan for a in history.get('eval_acc', [])]
+    self.kept.set_data(step[thin], np.asarray(tests, float)[thin] if tests else np.full(len(step[thin]), np.nan))
+    for name, line in self.lines.items(): line.set_data(step[thin], np.array([np.nan if v is None else v for v in history[name]], float)[thin])
+    end = max(int(step[-1]) if len(step) else 0, 1)
+    self.acc.set_xlim(0, end); self.move.set_xlim(0, end)
+    self.move.relim(); self.move.autoscale_view(scalex=False)
+    for ax, im, item in zip(self.tiles, self.images, [*inputs, *[None]*self.n]): self._tile(ax, im, item)
+
+@patch
+def _tile(self:LivePage, ax, im, item):
+    "One input and what was said about it"
+    picture, answer, right = item or (np.ones((2, 2, 3)), '', True)
+    im.set_data(picture)
+    ax.set_title(answer, fontsize=9, fontweight='normal', loc='center', color=TASK if right else WRONG, pad=3)
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard
+class Dashboard:
+    "A running curriculum to watch and to steer; show it by putting it last in a cell"
+    def __init__(self,
+        trainer, # `PlasticTrainer` or `TriarchicTrainer`, ready to train
+        class_names:list[str]=None, # names of the labels; None: their numbers
+        storms:dict=None, # name -> function of a batch; None: pixel storms for images, `FEATURE_STORMS` for features
+        refresh:float=.5, # seconds between two pictures, at least
+        share:float=.05, # of the time that pictures may take
+        live:bool=True, # look at images batch by batch, so that storms fall on pixels; False keeps the trainer's cache of features
+    ):
+        self.trainer, self.brain, self.refresh, self.share = trainer, trainer.brain, refresh, share
+        self.names = list(class_names or [])
+        self.view = Visualizer(self.brain, class_names=self.names, eyes=None)
+        self.paused, self.steps_left, self.panic, self.storm, self.error, self._stopping = False, 0, False, None, None, False
+        self._todo, self._thread, self._due, self._next_draw, self._seen, self._inputs, self.draw_seconds = deque(), None, False, 0., None, [], 0.
+        self._attach(live, storms)
+        self.page = LivePage({k: c for k, c in dict(memory_fill=MEMORY, context_energy=CONTEXT, core_energy=CORE).items() if k in trainer.history})
+        self._build()
+        self.draw()
+
+    @property
+    def running(self): return self._thread is not None and self._thread.is_alive()
+    @property
+    def figure(self)->Figure:
+        "The picture as a figure"
+        return self.page.fig
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_attach
+@patch
+def _attach(self:Dashboard, live, storms):
+    "Hang into the trainer"
+    images = [p for p in self.trainer.phases if gives_images(p.data_loader)]
+    self._was, self._on_pixels = [], bool(images) and live
+    if self._on_pixels:
+        for p in images:
+            self._was.append((p, p.cache, p.transform_fn))
+            p.cache, p.transform_fn = False, functools.partial(self._weather, p.transform_fn)
+    self.storms = storms if storms is not None else STORMS if self._on_pixels else FEATURE_STORMS
+    self._learn, self._attached = self.trainer.learn, True
+    self.trainer.learn = self._watched_learn
+    self.trainer.on('step_end', self._step_end)
+
+@patch
+def _weather(self:Dashboard, usual, x):
+    "What happens to a batch of images before the eyes see it"
+    x = usual(x) if usual else x
+    x = self.storm(x) if self.storm else x
+    self._seen = x
+    return x
+
+@patch
+def _watched_learn(self:Dashboard, x, y, phase):
+    "Note what the brain says to the latest inputs, then let it learn"
+    if self.storm and not self._on_pixels: x = self.storm(x)
+    self._due = time.monotonic() >= self._next_draw
+    if self._due: self._inputs = self._answers(x, y)
+    return self._learn(x, y, replace(phase, mode='panic') if self.panic else phase)
+
+@patch
+def _answers(self:Dashboard, x, y):
+    "Thumbnail, answer, right or wrong of the latest inputs"
+    n, t = self.page.n, time.perf_counter()
+    with untouched(self.brain): guess = self.trainer.predict(x[:n]).tolist()
+    pixels = self.view.pixels(self._seen[:n]) if self._seen is not None else [None]*n
+    out = [(thumbnail(p, f), f"{self.view.name(g, 9)} {'✓' if g == c else '✗'}", g == c) for p, f, g, c in zip(pixels, x, guess, y.tolist())]
+    self.draw_seconds += time.perf_counter() - t
+    return out
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_step_end
+@patch
+def _step_end(self:Dashboard, trainer, info):
+    "Between two steps: do what was asked, draw if it is time, wait while paused"
+    if not self._attached: return
+    self._work()
+    if self._due: self.draw()
+    self.steps_left = max(self.steps_left - 1, 0)
+    if self.paused and not self.steps_left: self.draw()
+    while self.paused and not self.steps_left and not self._stopping:
+        self._work()
+        time.sleep(.02)
+
+@patch
+def _work(self:Dashboard):
+    "Do what the controls have asked for; what fails is shown and changes nothing else"
+    while self._todo:
+        deed, args = self._todo.popleft()
+        try: self.say(deed(*args) or '')
+        except Exception as e:
+            log.info('dashboard: %s', e)
+            self.say(str(e), wrong=True)
+        self._follow()
+
+@patch
+def do(self:Dashboard,
+    deed, # function that acts on the brain and returns what to say about it
+    *args, # of the function
+):
+    "Have something done between two steps, or now if nothing runs"
+    self._todo.append((deed, args))
+    if not self.running: self._work()
+
+@patch
+def draw(self:Dashboard):
+    "Bring the picture up to date, and put off the next one by what this one cost"
+    t = time.perf_counter()
+    self.page.update(self.trainer.history, self.headline(), self._inputs)
+    self.w['picture'].value = self.page.png()
+    cost = time.perf_counter() - t
+    self.draw_seconds += cost
+    self._next_draw = time.monotonic() + max(self.refresh, cost/self.share)
+
+@patch
+def headline(self:Dashboard)->str:
+    "Phase, step, weather, alarm"
+    h = self.trainer.history
+    if not h['step']: return 'ready'
+    bits = [f"{h['phase'][-1]}, step {h['step'][-1]}"] + ['paused']*self.paused + ['panic']*self.panic
+    bits += [f'storm: {self.w["storm"].value}'] if self.storm else []
+    return ' · '.join(bits + [self.alarm()]*bool(self.alarm()))
+
+@patch
+def alarm(self:Dashboard)->str:
+    "What the brain's own storm detector says, if it has one"
+    on = getattr(self.brain, 'alarm', None)
+    surprise = getattr(self.brain, 'surprise', None)
+    if on is None and surprise is not None: return f'surprise {float(surprise.level):.1f}'
+    return '' if on is None else 'ALARM' if bool(on) else 'no alarm'
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard-start
+@patch
+def start(self:Dashboard)->Dashboard:
+    "Train in the background, or go on after a stop"
+    if self.running: return self
+    self._stopping, self.error = False, None
+    self._thread = threading.Thread(target=self._train, name='plasticish dashboard', daemon=True)
+    self._thread.start()
+    return self
+
+@patch
+def _train(self:Dashboard):
+    "The thread's work; an error ends it and is shown"
+    try:
+        self.trainer.train(verbose=False)
+        self.say('stopped' if self._stopping else 'done')
+    except Exception as e:
+        self.error = e
+        log.exception('dashboard: training failed')
+        self.say(f'{type(e).__name__}: {e}', wrong=True)
+    self._work()
+    self.draw()
+
+@patch
+def stop(self:Dashboard):
+    "End after the current step; `start` goes on"
+    self._stopping = True
+    self.trainer.stop()
+
+@patch
+def wait(self:Dashboard,
+    timeout:float=None, # seconds; None waits until the end
+)->Dashboard:
+    "Wait for the curriculum to end; raises what ended it before its time"
+    if self._thread: self._thread.join(timeout)
+    if self.error: raise self.error
+    return self
+
+@patch
+def close(self:Dashboard):
+    "Stop, and leave the trainer as it was found"
+    if self.running: self.stop(); self._thread.join()
+    self._attached = False
+    self.trainer.__dict__.pop('learn', None)
+    for p, cache, fn in self._was: p.cache, p.transform_fn = cache, fn
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard-set_panic
+@patch
+def set_panic(self:Dashboard, on:bool):
+    "Learn in panic until told otherwise"
+    self.panic = bool(on)
+    return 'panic' if on else 'calm'
+
+@patch
+def set_storm(self:Dashboard,
+    name:str|None, # one of `storms`; None or 'none' for clear weather
+):
+    "Let a storm fall on what comes from now on; raises `ValueError` for an unknown one"
+    if name not in (None, 'none', *self.storms): raise ValueError(f'storm: expected one of {list(self.storms)}, got {name!r}')
+    self.storm = self.storms.get(name)
+    return f'storm: {name}' if self.storm else 'clear weather'
+
+@patch
+def add_layer(self:Dashboard):
+    "A fresh layer on top"
+    return f'added layer {self.brain.add_layer()}'
+
+@patch
+def remove_layer(self:Dashboard, i:int):
+    "Take layer `i` out"
+    self.brain.remove_layer(i)
+    return f'removed layer {i}'
+
+@patch
+def freeze_layer(self:Dashboard, i:int):
+    "Freeze layer `i`, or let it learn again"
+    frozen = self.brain.brain[i].frozen
+    (self.brain.unfreeze_layer if frozen else self.brain.freeze_layer)(i)
+    return f"layer {i} {'learns again' if frozen else 'is frozen'}"
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard-teach
+@patch
+def teach(self:Dashboard,
+    x:Tensor, # a few images [n,3,H,W] as the eyes see them, or features [n,D]
+    name:str, # of the class, new or known
+):
+    "Learn a class from a few examples; raises `ValueError` if the brain has no room for another class"
+    label = self.names.index(name) if name in self.names else self._free_label()
+    room = getattr(self.brain, 'num_classes', getattr(self.brain, 'out_size', None))
+    if not name.strip(): raise ValueError('name: expected the name of a class, got none')
+    if room is not None and label >= room: raise ValueError(f'name: this brain was built for {room} classes and all are taken; build it with num_classes=None to teach it {name!r}')
+    f, y = self.view.look(x), torch.full((len(x),), label)
+    if hasattr(self.brain, 'train_step'): self.brain.train_step(f, y, phase=f'taught: {name}')
+    else: self.brain.update_batch(f, y.to(f.device))
+    self.names += [str(c) for c in range(len(self.names), label + 1)]
+    self.names[label] = name
+    return f'learned {name} from {len(x)} examples'
+
+@patch
+def _free_label(self:Dashboard):
+    "A label nobody has used"
+    used = int(self.brain.memory.labels.max()) + 1 if hasattr(self.brain, 'memory') else 0
+    return max(len(self.names), used)
+
+@patch
+def forget(self:Dashboard,
+    name:str, # of the class
+):
+    "Forget a class; raises `ValueError` for a name that is not known or a brain that cannot forget on purpose"
+    if name not in self.names: raise ValueError(f'class: expected one of {self.names}, got {name!r}')
+    able = self.brain if hasattr(self.brain, 'forget') else getattr(self.brain, 'memory', None)
+    if not hasattr(able, 'forget'): raise ValueError(f'forget: {type(self.brain).__name__} cannot forget a class on purpose')
+    able.forget(label=self.names.index(name))
+    return f'forgot {name}' + ('; the layers still may know it' if able is not self.brain else '')
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_build
+@patch
+def _build(self:Dashboard):
+    "The widgets, and what each does"
+    import ipywidgets as wd
+    narrow = wd.Layout(width='auto')
+    button = lambda text, icon: wd.Button(description=text, icon=icon, layout=narrow)
+    self.w = dict(start=button('start', 'play'), pause=wd.ToggleButton(description='pause', icon='pause', layout=narrow), step=button('step', 'step-forward'), stop=button('stop', 'stop'),
+                  panic=wd.ToggleButton(description='panic', icon='bolt', layout=narrow), storm=wd.Dropdown(description='storm', options=['none', *self.storms]),
+                  layer=wd.Dropdown(description='layer', layout=wd.Layout(width='150px')), add=button('add', 'plus'), remove=button('remove', 'minus'), freeze=button('freeze / thaw', 'snowflake-o'),
+                  name=wd.Text(description='class', placeholder='name of the class'), upload=wd.FileUpload(accept='image/*', multiple=True, description='pictures'), teach=button('teach', 'graduation-cap'),
+                  known=wd.Dropdown(description='class'), forget=button('forget', 'eraser'), picture=wd.Image(format='png', layout=wd.Layout(max_width='720px')), said=wd.HTML())
+    self._dials = dials(self.brain)
+    for d in self._dials: self.w[d.name] = self._slider(d)
+    self._wire()
+    rows = [['start', 'pause', 'step', 'stop', 'panic', 'storm'], [d.name for d in self._dials]]
+    if hasattr(self.brain, 'add_layer'): rows.append(['layer', 'add', 'remove', 'freeze'])
+    rows += [['name', 'upload', 'teach'], ['known', 'forget']]
+    flow = wd.Layout(flex_flow='row wrap')
+    self.box = wd.VBox([self.w['picture'], self.w['said'], *[wd.HBox([self.w[k] for k in r], layout=flow) for r in rows]])
+    self.w['panic'].disabled = not hasattr(self.brain, 'train_step')
+    self._follow()
+
+@patch
+def _slider(self:Dashboard, d):
+    "The slider of a dial"
+    import ipywidgets as wd
+    if d.whole: return wd.IntSlider(description=d.name, value=d.get(), min=d.low, max=min(d.high, 8*d.get()), continuous_update=False)
+    return wd.FloatLogSlider(description=d.name, value=d.get(), min=math.log10(d.low), max=math.log10(d.high), continuous_update=False, readout_format='.2g')
+
+@patch
+def _wire(self:Dashboard):
+    "Tie every control to its deed"
+    w, layer = self.w, lambda: self.w['layer'].value
+    clicks = dict(start=self.start, stop=self.stop, step=self._one_step, add=lambda: self.do(self.add_layer), remove=lambda: self.do(self.remove_layer, layer()),
+                  freeze=lambda: self.do(self.freeze_layer, layer()), teach=lambda: self.do(self._teach_uploaded), forget=lambda: self.do(self.forget, w['known'].value))
+    for name, fn in clicks.items(): w[name].on_click(lambda _, fn=fn: fn())
+    def on(name, fn): w[name].observe(lambda change: fn(change['new']), 'value')
+    on('pause', lambda v: setattr(self, 'paused', v))
+    on('panic', lambda v: self.do(self.set_panic, v))
+    on('storm', lambda v: self.do(self.set_storm, v))
+    for d in self._dials: on(d.name, lambda v, d=d: self.do(self.turn, d, v))
+
+@patch
+def turn(self:Dashboard, d:Dial, value:float):
+    "Turn a dial"
+    d.set(value)
+    return f'{d.name}: {d.get():.3g}'
+
+@patch
+def _one_step(self:Dashboard):
+    "A single step; starts the run if need be, paused"
+    self.w['pause'].value, self.steps_left = True, 1
+    self.start()
+
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_follow
+@patch
+def _follow(self:Dashboard):
+    "Let the lists of layers and classes follow the brain"
+    n = getattr(self.brain, 'num_layers', 0)
+    labels = [(f"{i}{' (frozen)' if self.brain.brain[i].frozen else ''}", i) for i in range(n)]
+    _refill(self.w['layer'], labels)
+    _refill(self.w['known'], self.names)
+
+def _refill(dropdown, options):
+    "New options; the choice stays if it is still there"
+    if list(dropdown.options) == list(options): return
+    values = [o[1] if isinstance(o, tuple) else o for o in options]
+    kept = dropdown.value if dropdown.value in values else values[0] if values else None
+    dropdown.options = options
+    dropdown.value = kept
+
+@patch
+def say(self:Dashboard, text:str, wrong:bool=False):
+    "A line below the picture"
+    self.w['said'].value = f'<span style="color:{WRONG if wrong else GREY}">{"✗ " if wrong else ""}{html.escape(text)}</span>'
+
+@patch
+def _teach_uploaded(self:Dashboard):
+    "Teach the class in the text field from the uploaded pictures"
+    from PIL import Image
+    files = self.w['upload'].value
+    if not files: raise ValueError('pictures: expected at least one uploaded picture, got none')
+    images = [Image.open(io.BytesIO(bytes(f['content']))).convert('RGB') for f in files]
+    return self.teach(torch.stack([self.view.eyes.transform(i) for i in images]), self.w['name'].value)
+
+@patch
+def _ipython_display_(self:Dashboard):
+    "Show the panel"
+    from IPython.display import display
+    display(self.box)
