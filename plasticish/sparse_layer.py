@@ -235,10 +235,11 @@ class PrototypeProjection(SparseProjection):
         n_classes:int=10, # classes C
         recruit:float=0.25, # recruits per sample while the layer is empty
         move:int=8, # winners of the right class that move towards an input
+        timid:float=0.05, # what a guest loses of its match
         tired:float=8., # firing rate, in multiples of k/H, above which a neuron tires
     ):
         super().__init__(in_size, size, k)
-        self.recruit, self.move, self.tired = recruit, move, tired
+        self.recruit, self.move, self.timid, self.tired = recruit, move, timid, tired
         self.metric = RunningMetric(in_size, n_classes)
         self.weight.zero_()
         self.register_buffer('scale', torch.zeros(size)) # 1/|weight|, less when tired, 0 if empty
@@ -293,7 +294,7 @@ def recruit_(self:PrototypeProjection,
 @patch
 def _rescale_(self:PrototypeProjection, who):
     fatigue = (self.rate[who]*(self.size/(self.k*self.tired))).clamp(min=1).log().mul(.2).clamp(max=.9)
-    self.scale[who] = (1-fatigue)/self.weight[who].norm(dim=1).clamp(min=1e-9)
+    self.scale[who] = (1-fatigue)*(1-self.timid*self.guest[who])/self.weight[who].norm(dim=1).clamp(min=1e-9)
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-compete_
 @patch
