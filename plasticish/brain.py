@@ -126,7 +126,8 @@ def _step_(self:TriarchicBrain, x, y):
     else: self.context.learn_(idx, val, class_error(logits, y))
     who = base.recruit_(base.metric(x), y, top[:, 0], core.importance.amax(1) > .5, not calm)
     for part in (core, self.context): part.clear_(who)
-    core.learn_(who[:, None], torch.ones_like(who[:, None], dtype=x.dtype), base.label[who], logits, only)
+    born = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
+    core.learn_(*born, base.label[who], core(*born), only)
     return logits, val
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch

@@ -93,7 +93,7 @@ class PrecisionCore(CoreWeights):
     def learn_(self, idx, val, y, logits, only=None):
         "One Kalman step on the winners' rows, towards one-hot targets"
         if only is not None: val = val*only[idx]
-        self.precision.index_add_(0, idx.flatten(), val.square().flatten())
+        self.precision.index_add_(0, idx.flatten(), (val*val.sum(1, keepdim=True)).flatten())
         err = F.one_hot(y, self.weight.shape[1]) - self(idx, val)
         outer_add_(self.weight, idx, val/(self.ridge + self.precision[idx]), err)
         self.importance[:] = (self.precision/(1 + self.precision))[:, None]

@@ -811,13 +811,15 @@ def life_data(
 class Life:
     "A brain that has lived through its phases, with what that took"
     trainer: PlasticTrainer  # holds the brain, the history and the accuracies
-    eye_seconds: float  # time the eyes took, 0 if everything was cached
-    n_images: int  # images they looked at
+    eye_seconds: float  # time to get the features, by looking or from the cache
+    n_images: int  # images there are
+    n_looked: int  # of which the eyes looked at so many in this run; the others were cached
     source: str  # where the images came from
 
     def __str__(self):
-        speed = f', {self.n_images/self.eye_seconds:.0f} images/s' if self.eye_seconds else ''
-        return f"{self.source}; eyes: {self.n_images} images in {self.eye_seconds:.1f} s{speed}\n\n{self.trainer.report()}"
+        cached = self.n_images - self.n_looked
+        eyes = f'{self.n_looked} images in {self.eye_seconds:.1f} s, {self.n_looked/self.eye_seconds:.0f} images/s' if self.n_looked else 'nothing to look at'
+        return f"{self.source}; eyes: {eyes}{f', {cached} were cached' if cached else ''}\n\n{self.trainer.report()}"
 
 # %% ../nbs/08_experiments.ipynb #make_brain
 def make_brain(
@@ -854,15 +856,17 @@ def live(
     splits, groups, source = life_data(data, data_root, eyes.transform, phases, on_error)
     if out and not resume: write_config(out, data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs,
         batch_size=batch_size, seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error, classes=splits['train'].classes)
-    start = time.perf_counter()
+    start, looked = time.perf_counter(), []
+    counting = eyes.register_forward_hook(lambda _, x, out: looked.append(len(out)))
     feats = life_features(splits, groups, eyes, cache_dir, verbose)
+    counting.remove()
     seconds = time.perf_counter() - start
     args = dict(brain=make_brain(eyes.out_dim, splits['train'].classes, device), device=device, seed=seed, save_every=save_every,
                 phases=life_phases(feats['train'], feats['storm_train'], groups, epochs, batch_size, seed, mode, storm_mode),
                 eval_loaders=life_tasks(feats['test'], feats['storm_test'], groups), eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
     trainer = PlasticTrainer.resume(out, **args) if resume else PlasticTrainer(checkpoint_dir=out, **args)
     trainer.train(verbose=verbose)
-    return Life(trainer, seconds, sum(map(len, feats.values())), source)
+    return Life(trainer, seconds, sum(map(len, feats.values())), sum(looked), source)
 
 # %% ../nbs/08_experiments.ipynb #write_config
 def write_config(out, **settings):
