@@ -8,8 +8,9 @@ __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals',
            'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge', 'RanPAC', 'softmax_gradient',
            'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay', 'Joint', 'code_key', 'Arena',
            'write_atomically', 'Triarchic', 'Plastic', 'life_phases', 'life_tasks', 'life_features', 'parse_phases',
-           'life_data', 'Life', 'make_brain', 'live', 'write_config', 'read_config', 'plot_life', 'command',
-           'save_life', 'plasticish_demo', 'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict']
+           'life_data', 'Life', 'make_brain', 'live', 'write_config', 'read_config', 'plot_life', 'argument_parser',
+           'command', 'save_life', 'plasticish_demo', 'plasticish_run', 'load_life', 'predict_images',
+           'plasticish_predict']
 
 # %% ../nbs/08_experiments.ipynb #code-import-ast-base64-dis-hashlib-inspect-it
 import ast, base64, dis, hashlib, inspect, itertools, json, logging, math, os, tempfile, textwrap, time
@@ -725,9 +726,9 @@ rival_grids = {'class mean': dict(metric=['euclidean', 'cosine']), 'streaming LD
           'naive softmax': dict(lr=[3e-4, *_lrs[:3]]), 'online EWC': dict(lr=_lrs[:3], stiffness=[1., 10., 100.]),
           'replay 1000': dict(lr=_lrs), 'replay 5000': dict(lr=_lrs), 'joint softmax': dict(lr=_lrs)}
 
-# %% ../nbs/08_experiments.ipynb #code-import-functools-inspect-sys
-import functools, inspect, sys
-from fastcore.script import Param, anno_parser
+# %% ../nbs/08_experiments.ipynb #code-import-argparse-functools-inspect-sys
+import argparse, functools, inspect, sys
+from fastcore.docments import docments
 from .eyes import (CIFAR10_CLASSES, PretrainedEyes, cache_features, cifar10_splits, class_indices, digits_splits, folder_splits,
                              inverted, only_classes, open_image)
 from .brain import PlasticBrain
@@ -904,6 +905,16 @@ def _phase_bands(ax, trainer):
         ax.text((a + b)/2, 1.02, f"learning: {note['name']}", ha='center', fontsize=10, transform=ax.get_xaxis_transform())
     ax.set_xlim(0, starts[-1])
 
+# %% ../nbs/08_experiments.ipynb #argument_parser
+def argument_parser(f) -> argparse.ArgumentParser:
+    "The command line of a function: what has a default is an option, what has none takes the remaining words; comments are its help"
+    parser, about = argparse.ArgumentParser(f.__name__, description=f.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter), docments(f)
+    for name, p in inspect.signature(f).parameters.items():
+        if p.default is p.empty: parser.add_argument(name, nargs='+', help=about[name])
+        elif p.default is False: parser.add_argument(f'--{name}', action='store_true', help=about[name])
+        else: parser.add_argument(f'--{name}', type=type(p.default), default=p.default, help=about[name])
+    return parser
+
 # %% ../nbs/08_experiments.ipynb #command
 def command(f):
     "A function that is also a console script of its name; there, errors are one line and an exit code"
@@ -913,10 +924,10 @@ def command(f):
     @functools.wraps(f)
     def run(*args, **kwargs):
         if args or kwargs or Path(sys.argv[0]).stem != f.__name__: return f(*args, **kwargs)
-        parser = anno_parser(f, f.__name__)
+        parser = argument_parser(f)
         parser.error = lambda message: leave(2, f'{message} (--help lists what there is)')
         given = vars(parser.parse_args())
-        try: f(**{k: given[k] for k in inspect.signature(f).parameters})
+        try: f(**given)
         except (ValueError, TypeError, OSError, RuntimeError) as e: leave(1, e)
     return run
 
@@ -1006,7 +1017,7 @@ def predict_images(
 # %% ../nbs/08_experiments.ipynb #plasticish_predict
 @command
 def plasticish_predict(
-    images: Param("image files", str, nargs='+', opt=False),
+    images: list,  # image files
     checkpoint: str = 'plasticish_run',  # the folder of a run (its --out)
     neighbours: int = 3,  # memories to name for each answer
     as_json: bool = False,  # print JSON, with the scores of all classes
