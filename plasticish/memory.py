@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['STORAGE', 'POLICIES', 'INDEXES', 'vote_weights', 'vote', 'PlasticMetric', 'pack', 'unpack', 'class_quotas',
-           'survivors', 'EpisodicMemoryBank']
+           'survivors', 'EpisodicMemoryBank', 'faiss_is_there']
 
-# %% ../nbs/04_memory.ipynb #code-import-json-logging
-import json, logging
+# %% ../nbs/04_memory.ipynb #code-import-functools-json-logging
+import functools, json, logging
+from importlib.util import find_spec
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
@@ -345,6 +346,14 @@ def _phase_code(self:EpisodicMemoryBank, phase):
     if phase not in self.phase_names: self.phase_names.append(phase)
     return self.phase_names.index(phase)
 
+# %% ../nbs/04_memory.ipynb #faiss_is_there
+@functools.lru_cache(maxsize=None)
+def faiss_is_there()->bool:
+    "Whether FAISS is installed; a log message, once, if it is not"
+    there = find_spec('faiss') is not None
+    if not there: _log.warning('FAISS is not installed: the memory searches exactly in torch. It comes with plasticish[cpu] or plasticish[gpu]')
+    return there
+
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-search
 @patch
 @torch.no_grad()
@@ -362,9 +371,8 @@ def search(self:EpisodicMemoryBank,
 def search_kind(self:EpisodicMemoryBank)->str:
     "torch, flat or ivf: what `auto` stands for now"
     if self.index != 'auto': return self.index
-    from importlib.util import find_spec
-    large = self.count >= 500_000 and self.keys.device.type == 'cpu' and find_spec('faiss')
-    return 'ivf' if large else 'torch'
+    fast = faiss_is_there()
+    return 'ivf' if fast and self.count >= 500_000 and self.keys.device.type == 'cpu' else 'torch'
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search_torch
 @patch
