@@ -964,8 +964,8 @@ def plasticish_run(
     epochs: int = 1,  # passes over each phase
     batch_size: int = 64,  # images a step
     seed: int = 0,  # order and every draw
-    mode: str = 'plastic',  # mode of the calm phases: plastic, or auto
-    storm_mode: str = 'panic',  # mode of the storm: panic, plastic, or auto
+    mode: str = 'plastic',  # mode of the calm phases: plastic, panic, or inference (watch only)
+    storm_mode: str = 'panic',  # mode of the storm: panic, plastic, or inference (watch only)
     on_error: str = 'raise',  # unreadable image files: 'raise', or 'skip' and count them
     device: str = 'auto',  # auto, cpu, cuda
     out: str = 'plasticish_run',  # folder for config, history, report, pictures, checkpoints
