@@ -13,17 +13,18 @@ import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from fastcore.basics import patch
+from fastcore.meta import delegates
 from .eyes import FeatureDataset, PretrainedEyes, cache_features, fn_key
 
 # %% auto #0
 __all__ = ['log', 'MODES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'STORMS', 'NO_FORWARD_TRANSFER', 'EVENTS', 'FORMAT', 'VERSION',
-           'MAX_TRIMMED', 'MAX_ROWS', 'COLORS', 'PhaseConfig', 'invert_tensor', 'invert_colors', 'add_noise',
-           'blur_image', 'change_contrast', 'occlude', 'dead_rows', 'average_accuracy', 'backward_transfer',
-           'forgetting', 'average_incremental_accuracy', 'learning_accuracy', 'forward_transfer', 'continual_metrics',
-           'prequential_accuracy', 'storm_metrics', 'TrainingHistory', 'get_rng_state', 'set_rng_state',
-           'seed_everything', 'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once', 'Trainer',
-           'CallbackError', 'PlasticTrainer', 'TriarchicTrainer', 'CheckpointError', 'list_checkpoints',
-           'write_checkpoint', 'read_checkpoint', 'Table']
+           'MAX_TRIMMED', 'MAX_ROWS', 'COLORS', 'PhaseConfig', 'in_pixels', 'invert_tensor', 'invert_colors',
+           'add_noise', 'blur_image', 'change_contrast', 'occlude', 'dead_rows', 'average_accuracy',
+           'backward_transfer', 'forgetting', 'average_incremental_accuracy', 'learning_accuracy', 'forward_transfer',
+           'continual_metrics', 'prequential_accuracy', 'storm_metrics', 'TrainingHistory', 'get_rng_state',
+           'set_rng_state', 'seed_everything', 'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once',
+           'Trainer', 'raised_alarm', 'CallbackError', 'PlasticTrainer', 'TriarchicTrainer', 'CheckpointError',
+           'list_checkpoints', 'write_checkpoint', 'read_checkpoint', 'Table']
 
 # %% ../nbs/06_trainer.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -40,7 +41,7 @@ class PhaseConfig:
     mode:str='plastic' # one of `MODES`
     memorize:bool=True # store what is seen in the episodic memory
     transform_fn:Callable|None=None # applied to each batch of images (of features if the loader gives features)
-    consolidate_after:bool=False # call `brain.consolidate()` when the phase ends
+    consolidate_after:bool=False # call `brain.consolidate()` when the phase ends; not for a brain without it
     description:str|None=None # one line for the report
     neurogenesis:bool|None=None # switch neurogenesis on or off from this phase on; None leaves it
     task:str|None=None # the evaluation loader that measures this phase; None takes the one with this phase's name
@@ -65,15 +66,22 @@ def _check_phase(p):
     need(p.n_epochs == 1 or not isinstance(p.data_loader, Iterator), 'data_loader', 'iterable more than once for several epochs')
     need(p.mode in MODES, 'mode', 'one of ' + ', '.join(MODES))
     need(p.transform_fn is None or callable(p.transform_fn), 'transform_fn', 'callable or None', TypeError)
-    need(p.neurogenesis in (None, True, False), 'neurogenesis', 'True, False or None')
+    need(p.neurogenesis is None or isinstance(p.neurogenesis, bool), 'neurogenesis', 'True, False or None')
+    for flag in ('memorize', 'consolidate_after', 'cache'): need(isinstance(getattr(p, flag), bool), flag, 'True or False', TypeError)
     need(p.max_steps is None or _is_count(p.max_steps), 'max_steps', 'an int of at least 1, or None')
 
 # %% ../nbs/06_trainer.ipynb #code-imagenet-mean-imagenet-std-485-456-406-2
 IMAGENET_MEAN, IMAGENET_STD = (.485, .456, .406), (.229, .224, .225)
 
-# %% ../nbs/06_trainer.ipynb #_in_pixels
-def _in_pixels(x, fn, normalized, mean, std):
-    "Apply `fn` to images `x` [C,H,W] or [B,C,H,W] as pixels [B,C,H,W] in 0–1; the result has the shape, type and units of `x`"
+# %% ../nbs/06_trainer.ipynb #in_pixels
+def in_pixels(
+    x:Tensor, # images [C,H,W] or [B,C,H,W]
+    fn:Callable, # pixels [B,C,H,W] in 0–1 -> the same
+    normalized:bool|None=None, # None: found out from the range of `x`
+    mean:tuple|None=None, # of the normalisation, ImageNet's by default
+    std:tuple|None=None, # likewise
+)->Tensor: # with the shape, type and units of `x`
+    "Apply `fn` to images as pixels; raises `TypeError` or `ValueError` for what is no float tensor of images"
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError(f'x should be a float tensor of images, got {getattr(x, "dtype", type(x).__name__)}')
     if x.ndim not in (3, 4): raise ValueError(f'x should be [C,H,W] or [B,C,H,W], got {list(x.shape)}')
@@ -90,17 +98,16 @@ def invert_tensor(
     std:tuple|None=None, # likewise
 )->Tensor: # like `x`
     "The photographic negative, 1 − p in pixels, of images whose units are known"
-    return _in_pixels(x, lambda p: 1 - p, mean is not None, mean, std)
+    return in_pixels(x, lambda p: 1 - p, mean is not None, mean, std)
 
 # %% ../nbs/06_trainer.ipynb #invert_colors
+@delegates(in_pixels)
 def invert_colors(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
-    normalized:bool|None=None, # None: found out from the range of `x`
-    mean:tuple|None=None, # of the normalisation, ImageNet's by default
-    std:tuple|None=None, # likewise
+    **kwargs
 )->Tensor: # like `x`
     "The photographic negative, 1 − p in pixels, in whichever units `x` comes"
-    return _in_pixels(x, lambda p: 1 - p, normalized, mean, std)
+    return in_pixels(x, lambda p: 1 - p, **kwargs)
 
 # %% ../nbs/06_trainer.ipynb #_draw
 def _draw(fn, shape, x, seed):
@@ -109,16 +116,15 @@ def _draw(fn, shape, x, seed):
     return fn(shape, generator=g).to(x)
 
 # %% ../nbs/06_trainer.ipynb #add_noise
+@delegates(in_pixels)
 def add_noise(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     sigma:float=.2, # standard deviation, in pixels of 0–1
     seed:int|None=None, # None draws from the global generator
-    normalized:bool|None=None, # None: found out from the range of `x`
-    mean:tuple|None=None, # of the normalisation, ImageNet's by default
-    std:tuple|None=None, # likewise
+    **kwargs
 )->Tensor: # like `x`
     "Gaussian sensor noise, clipped to the range of a pixel"
-    return _in_pixels(x, lambda p: (p + sigma*_draw(torch.randn, p.shape, p, seed)).clamp(0, 1), normalized, mean, std)
+    return in_pixels(x, lambda p: (p + sigma*_draw(torch.randn, p.shape, p, seed)).clamp(0, 1), **kwargs)
 
 # %% ../nbs/06_trainer.ipynb #_gauss
 def _gauss(sigma, n):
@@ -139,39 +145,36 @@ def _blur(p, sigma):
     return q.view(B, C, H, W).to(p)  # [BC,1,H,W] -> [B,C,H,W]
 
 # %% ../nbs/06_trainer.ipynb #blur_image
+@delegates(in_pixels)
 def blur_image(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     sigma:float=2., # of the Gaussian, in pixels
-    normalized:bool|None=None, # None: found out from the range of `x`
-    mean:tuple|None=None, # of the normalisation, ImageNet's by default
-    std:tuple|None=None, # likewise
+    **kwargs
 )->Tensor: # like `x`
     "Gaussian blur, as seen through fog"
     if sigma <= 0: raise ValueError(f'sigma should be above 0, got {sigma}')
-    return _in_pixels(x, lambda p: _blur(p, sigma), normalized, mean, std)
+    return in_pixels(x, lambda p: _blur(p, sigma), **kwargs)
 
 # %% ../nbs/06_trainer.ipynb #change_contrast
+@delegates(in_pixels)
 def change_contrast(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     factor:float=.3, # below 1 greys the picture, above 1 sharpens it
-    normalized:bool|None=None, # None: found out from the range of `x`
-    mean:tuple|None=None, # of the normalisation, ImageNet's by default
-    std:tuple|None=None, # likewise
+    **kwargs
 )->Tensor: # like `x`
     "Scale the deviation of each pixel from its image's mean"
     def fn(p):
         centre = p.mean((1, 2, 3), keepdim=True)  # [B,1,1,1]
         return (centre + factor*(p - centre)).clamp(0, 1)
-    return _in_pixels(x, fn, normalized, mean, std)
+    return in_pixels(x, fn, **kwargs)
 
 # %% ../nbs/06_trainer.ipynb #occlude
+@delegates(in_pixels)
 def occlude(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     fraction:float=.25, # share of the area that is covered
     seed:int|None=None, # None draws from the global generator
-    normalized:bool|None=None, # None: found out from the range of `x`
-    mean:tuple|None=None, # of the normalisation, ImageNet's by default
-    std:tuple|None=None, # likewise
+    **kwargs
 )->Tensor: # like `x`
     "Cover a black rectangle at a random place of each image"
     def fn(p):
@@ -181,16 +184,15 @@ def occlude(
         rows, cols = ((torch.arange(n, device=p.device) - (a*(n - k + 1)).floor()) for n, k, a in ((H, h, at[0]), (W, w, at[1])))  # [B,H], [B,W]
         hide = ((rows >= 0) & (rows < h))[:, :, None] & ((cols >= 0) & (cols < w))[:, None, :]  # [B,H,W]
         return p.masked_fill(hide[:, None], 0)
-    return _in_pixels(x, fn, normalized, mean, std)
+    return in_pixels(x, fn, **kwargs)
 
 # %% ../nbs/06_trainer.ipynb #dead_rows
+@delegates(in_pixels)
 def dead_rows(
     x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
     fraction:float=.3, # share of the rows that are dead
     seed:int|None=None, # None draws from the global generator
-    normalized:bool|None=None, # None: found out from the range of `x`
-    mean:tuple|None=None, # of the normalisation, ImageNet's by default
-    std:tuple|None=None, # likewise
+    **kwargs
 )->Tensor: # like `x`
     "Black out the same random rows in all images, as a failing sensor does"
     def fn(p):
@@ -198,7 +200,7 @@ def dead_rows(
         q = p.clone()
         q[:, :, _draw(torch.rand, (p.shape[2],), p, seed).argsort()[:n]] = 0
         return q
-    return _in_pixels(x, fn, normalized, mean, std)
+    return in_pixels(x, fn, **kwargs)
 
 # %% ../nbs/06_trainer.ipynb #code-storms-dict-inversion-invert-colors-nois
 STORMS = dict(inversion=invert_colors, noise=add_noise, blur=blur_image, contrast=change_contrast, occlusion=occlude, dead_rows=dead_rows)
@@ -295,7 +297,7 @@ def storm_metrics(
 class TrainingHistory(dict):
     "Equal-length lists, one per series, by name or as an attribute; raises `ValueError` for a series it was not made for"
     def __init__(self, *series:str): # names; by default those of the Plastic Brain
-        super().__init__({s: [] for s in series or ('step', 'epoch', 'phase', 'task_acc', 'memory_fill', 'layer_stats')})
+        super().__init__({s: [] for s in series or ('step', 'epoch', 'phase', 'task_acc', 'memory_fill', 'alarm', 'layer_stats')})
 
     def __getattr__(self, name):
         if name in self: return self[name]
@@ -310,6 +312,13 @@ def record(self:TrainingHistory, **row): # values by series
     "Append a row; a series that was not measured keeps its last value"
     if unknown := sorted(row.keys() - self.keys()): raise ValueError(f'unknown series: {", ".join(unknown)}')
     for name, values in self.items(): values.append(row[name] if name in row else values[-1] if values else None)
+
+# %% ../nbs/06_trainer.ipynb #TrainingHistory-alarm_starts
+@patch
+def alarm_starts(self:TrainingHistory)->list[int]: # rows
+    "Where an alarm went on"
+    alarm = [bool(a) for a in self.get('alarm', [])]
+    return [i for i, (was, now) in enumerate(zip([False, *alarm], alarm)) if now and not was]
 
 # %% ../nbs/06_trainer.ipynb #_flatten
 def _flatten(value, name):
@@ -491,7 +500,7 @@ EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
 # %% ../nbs/06_trainer.ipynb #Trainer
 class Trainer:
     "Takes a brain through its phases, and records, evaluates, reports and saves on the way"
-    series = ('step', 'epoch', 'phase', 'task_acc', 'eval_acc')
+    series = ('step', 'epoch', 'phase', 'task_acc', 'alarm', 'eval_acc')
 
     def __init__(self,
         brain, # what learns
@@ -512,8 +521,7 @@ class Trainer:
         self.seed, self.cache_dir, self._eyes = seed, cache_dir, eyes
         self.checkpoint_dir, self.save_every, self.save_minutes = checkpoint_dir and Path(checkpoint_dir), save_every, save_minutes
         if not _is_count(eval_interval): raise ValueError(f'eval_interval should be an int of at least 1, got {eval_interval!r}')
-        if any(p.neurogenesis is not None for p in self.phases) and not hasattr(brain, 'set_neurogenesis'):
-            raise ValueError(f'phases switch neurogenesis, which a {type(brain).__name__} cannot')
+        _check_able(brain, self.phases)
         if isinstance(brain, nn.Module): brain.to(self.device)
         if eyes is not None and not callable(eyes): raise TypeError(f'eyes should be callable on images [B,3,H,W], or None, got {eyes!r}')
         if isinstance(eyes, nn.Module): eyes.eval()
@@ -539,6 +547,22 @@ def _check_tasks(tasks):
     for name, loader in (tasks or {}).items():
         if not isinstance(loader, Iterable) or isinstance(loader, Iterator): raise TypeError(f'eval_loaders[{name!r}] should be iterable more than once, got {type(loader).__name__}')
     return dict(tasks or {})
+
+# %% ../nbs/06_trainer.ipynb #raised_alarm
+def raised_alarm(brain)->tuple|None: # (is the alarm on?, its level), or None for a brain that does not watch for drift
+    "What the drift detector of a brain says about the stream it has just seen"
+    watch = getattr(brain, 'surprise', getattr(brain, 'drift', None))
+    if watch is None: return None
+    return bool(watch.alarm if not hasattr(watch, 'calm') else not watch.calm), float(watch.level)
+
+# %% ../nbs/06_trainer.ipynb #_check_able
+def _check_able(brain, phases):
+    "Raise `ValueError` if a phase asks for what `brain` cannot do"
+    able = dict(neurogenesis=hasattr(brain, 'set_neurogenesis'), consolidate_after=hasattr(brain, 'consolidate'), mode=raised_alarm(brain) is not None)
+    for p in phases:
+        asks = dict(neurogenesis=p.neurogenesis is not None, consolidate_after=p.consolidate_after, mode=p.mode == 'auto')
+        if bad := [k for k in asks if asks[k] and not able[k]]:
+            raise ValueError(f'phase {p.name!r} has {bad[0]}={getattr(p, bad[0])!r}, which a {type(brain).__name__} has no means for: leave {bad[0]} out')
 
 # %% ../nbs/06_trainer.ipynb #Trainer-learn
 @patch
@@ -698,7 +722,7 @@ def _step(self:Trainer, phase, x, y):
     due = at['step'] % self.eval_interval == 0 or at['epoch'] == at['batch'] == 0
     row = self._measure(phase) if due else {}
     acc = self.learn(x, y, phase)
-    self.history.record(step=at['step'], epoch=at['epoch'], phase=phase.name, task_acc=acc, **self.quick_stats(), **row)
+    self.history.record(step=at['step'], epoch=at['epoch'], phase=phase.name, task_acc=acc, alarm=(raised_alarm(self.brain) or [None])[0], **self.quick_stats(), **row)
     at['step'] += 1; at['batch'] += 1
     self._fire('step_end', phase=phase, step=at['step'] - 1, acc=acc, n=len(y))
     return acc
@@ -762,8 +786,7 @@ def _enter(self:Trainer, phase):
 @patch
 def _leave(self:Trainer, phase):
     "Consolidate, evaluate on everything, and step over to the next phase"
-    consolidate = getattr(self.brain, 'consolidate', None)  # the Triarchic Brain consolidates at every step
-    if phase.consolidate_after and consolidate: consolidate()
+    if phase.consolidate_after: self.brain.consolidate()
     self.accuracies.append(self.evaluate())
     if self.accuracies[-1]: self._fire('evaluation', phase=phase, step=self.at['step'], accuracies=self.accuracies[-1])
     self.at.update(phase=self.at['phase'] + 1, epoch=0, batch=0)
@@ -808,7 +831,7 @@ def _own_stream(self:Trainer):
 # %% ../nbs/06_trainer.ipynb #PlasticTrainer
 class PlasticTrainer(Trainer):
     "Takes a `PlasticBrain` through its phases"
-    series = ('step', 'epoch', 'phase', 'task_acc', 'memory_fill', 'layer_stats', 'eval_acc')
+    series = ('step', 'epoch', 'phase', 'task_acc', 'memory_fill', 'alarm', 'layer_stats', 'eval_acc')
 
 @patch
 def learn(self:PlasticTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
@@ -831,7 +854,7 @@ def full_stats(self:PlasticTrainer)->dict: # layer_stats: layer -> its numbers
 # %% ../nbs/06_trainer.ipynb #TriarchicTrainer
 class TriarchicTrainer(Trainer):
     "Takes a `TriarchicBrain` through its phases, and watches its core and its context apart"
-    series = ('step', 'epoch', 'phase', 'task_acc', 'memory_acc', 'context_energy', 'core_energy', 'n_active_neurons', 'mean_importance', 'eval_acc')
+    series = ('step', 'epoch', 'phase', 'task_acc', 'memory_acc', 'context_energy', 'core_energy', 'alarm', 'n_active_neurons', 'mean_importance', 'eval_acc')
 
     def __init__(self,
         brain, # a `TriarchicBrain`
@@ -850,7 +873,7 @@ class TriarchicTrainer(Trainer):
 # %% ../nbs/06_trainer.ipynb #TriarchicTrainer-learn
 @patch
 def learn(self:TriarchicTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
-    "`brain.update_batch`; a phase in mode 'inference' only watches"
+    "`brain.update_batch`, which finds out about storms by itself in every mode but 'inference'; that one only watches"
     if phase.mode == 'inference': return (self.predict(x) == y).float().mean().item()
     return self.brain.update_batch(x, y)
 
@@ -884,13 +907,22 @@ def _trim(x):
     other = (raw != raw[-1]).any(1).nonzero()
     return x[:int(other[-1]) + 2] if len(other) else x[:1]
 
+# %% ../nbs/06_trainer.ipynb #_twin
+def _twin(x, tensors):
+    "The name in `tensors` of one with the very bytes of `x`, which need not be written twice; None for small ones"
+    if x.ndim == 0 or x.nbytes < 4096: return None
+    same = (k for k, v in tensors.items() if (v.shape, v.dtype) == (x.shape, x.dtype) and torch.equal(v.view(torch.uint8), x.view(torch.uint8)))
+    return next(same, None)
+
 # %% ../nbs/06_trainer.ipynb #_pack
 def _pack(obj, tensors, path='state'):
     "`obj` as JSON; its tensors go to `tensors` by their path"
     if isinstance(obj, Tensor):
         full = obj.detach().cpu().contiguous()
-        tensors[path] = _trim(full).clone()
-        return {'tensor': path} if tensors[path].shape == full.shape else {'tensor': path, 'rows': len(full)}
+        part = _trim(full)
+        name = _twin(part, tensors) or path
+        if name == path: tensors[path] = part.clone()
+        return {'tensor': name} if part.shape == full.shape else {'tensor': name, 'rows': len(full)}
     if isinstance(obj, dict): return {'dict': [[k, _pack(v, tensors, f'{path}.{k}')] for k, v in obj.items()]}
     for kind in (list, tuple):
         if isinstance(obj, kind): return {kind.__name__: [_pack(v, tensors, f'{path}.{i}') for i, v in enumerate(obj)]}
@@ -1095,8 +1127,9 @@ def load_state(self:Trainer, state:dict, where:str|Path='the checkpoint'):
     except Exception as e:
         self.brain.load_state_dict(before)
         raise CheckpointError(f'{where} does not fit this brain: {e}') from e
-    self.history = TrainingHistory(*history)
-    self.history.update(history)
+    self.history = TrainingHistory(*dict.fromkeys([*history, *self.series]))
+    n = max(map(len, history.values()), default=0)
+    self.history.update({k: history.get(k, [None]*n) for k in self.history})
     self.at, self.seed, self._rng = dict(state['at']), state['seed'], state['rng']
     self.accuracies, self.phase_log, self.eye_seconds = state['accuracies'], state['phase_log'], state['eye_seconds']
 
@@ -1246,7 +1279,7 @@ def get_summary(self:Trainer)->dict: # phase -> its four numbers, in 0–1
 @patch
 def storm_summary(self:Trainer,
     name:str, # the phase that was a storm
-    alarms:Iterable[int]=(), # steps at which the brain raised an alarm
+    alarms:Iterable[int]|None=None, # steps at which an alarm began; None takes those of the history
     window:int=10, # steps over which accuracy is averaged
 )->dict: # as `storm_metrics`
     "The measures of one storm; clean accuracy is the mean over the tasks of the phases before it"
@@ -1255,6 +1288,7 @@ def storm_summary(self:Trainer,
     i = names.index(name, 1)
     stop = self.phase_log[i + 1]['first_step'] if i + 1 < len(names) else self.at['step']
     clean = sorted({t for j in range(i) if (t := self.task_of(j))})
+    alarms = self.history.alarm_starts() if alarms is None else alarms
     before, after = ([self.accuracies[j][t] for t in clean] if j < len(self.accuracies) else [] for j in (i - 1, i))
     return storm_metrics(self.history.task_acc, self.phase_log[i]['first_step'], stop, alarms,
                          sum(before)/len(before) if before else None, sum(after)/len(after) if after else None, window)
@@ -1302,13 +1336,14 @@ def _curves(ax, h, notes):
         ax.plot(h.step[a:b], prequential_accuracy(h.task_acc[a:b], 5), color=COLORS['task'], label=None if a else 'task')
     if 'memory_acc' in h: ax.plot(*_points(h, 'memory_acc'), '.-', color=COLORS['memory'], label='core memory')
     ax.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
+    for i, a in enumerate(h.alarm_starts()): ax.axvline(a, ymax=.12, color=COLORS['context'], lw=2.5, label=None if i else 'alarm')
     _legend(ax)
 
 # %% ../nbs/06_trainer.ipynb #_retention
 def _retention(ax, trainer):
     "Accuracy of every task after each phase"
     names = [n['name'] for n in trainer.phase_log[:len(trainer.accuracies)]]
-    for i, task in enumerate(trainer.eval_loaders): ax.plot(range(len(names)), trainer.accuracy_matrix[:, i], 'o-', ms=4, label=task)
+    for i, task in enumerate(trainer.eval_loaders): ax.plot(range(len(names)), trainer.accuracy_matrix[:, i], 'os^Dv'[i % 5] + '-', ms=5, label=task)
     ax.set(ylim=(0, 1.03), ylabel='accuracy', xlabel='after phase', title='retention', xticks=range(len(names)), xticklabels=names)
     _legend(ax)
 
