@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals', 'brains', 'rival_grids', 'Stage', 'Curriculum',
-           'two_worlds', 'split_classes', 'alternating_storms', 'digit_halves', 'stream', 'Sealed', 'Splits', 'Learner',
-           'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge', 'RanPAC', 'softmax_gradient',
-           'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay', 'Joint', 'code_key', 'Arena',
-           'write_atomically', 'Triarchic', 'Plastic', 'life_phases', 'life_tasks', 'life_features', 'parse_phases',
-           'life_data', 'Life', 'make_brain', 'live', 'write_config', 'read_config', 'plot_life', 'argument_parser',
-           'command', 'save_life', 'plasticish_demo', 'plasticish_run', 'load_life', 'predict_images',
-           'plasticish_predict']
+           'two_worlds', 'split_classes', 'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream',
+           'Sealed', 'Splits', 'thin', 'Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge',
+           'RanPAC', 'softmax_gradient', 'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay',
+           'Joint', 'code_key', 'Arena', 'write_atomically', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic',
+           'life_phases', 'life_tasks', 'life_features', 'parse_phases', 'life_data', 'Life', 'make_brain', 'live',
+           'write_config', 'read_config', 'plot_life', 'argument_parser', 'command', 'save_life', 'plasticish_demo',
+           'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict']
 
 # %% ../nbs/08_experiments.ipynb #code-import-ast-base64-dis-hashlib-inspect-it
 import ast, base64, dis, hashlib, inspect, itertools, json, logging, math, os, tempfile, textwrap, time
 import numpy as np, torch, torch.nn.functional as F
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -87,6 +87,17 @@ def digit_halves(storm=False) -> Curriculum:
     low, high = tuple(range(5)), tuple(range(5, 10))
     return Curriculum('digits', (Stage('low', low), Stage('high', high)) + storm*(Stage('storm', low, 'storm'),))
 
+# %% ../nbs/08_experiments.ipynb #split_orders
+def split_orders(n:int=5, n_classes:int=10, per:int=2, seed:int=0) -> list:
+    "`n` curricula of `per` classes at a time: the first in label order, the others in random ones"
+    g = torch.Generator().manual_seed(seed)
+    orders = [range(n_classes), *(torch.randperm(n_classes, generator=g).tolist() for _ in range(n - 1))]
+    return [split_classes(o, per, f'split, order {i}') for i, o in enumerate(orders)]
+
+def blurred(curriculum:Curriculum, sd:float=.25) -> Curriculum:
+    "The same stages, run into each other over about `sd` of their length, and no learner told where one ends"
+    return replace(curriculum, name=f'{curriculum.name}, blurred', boundaries=False, blur=sd)
+
 # %% ../nbs/08_experiments.ipynb #stream
 def stream(parts,                # one FeatureDataset per stage
            seed:int=0,           # draws the order
@@ -150,6 +161,12 @@ def _read(ds, classes) -> FeatureDataset:
     "The samples of these classes, in memory"
     if missing := set(classes) - set(ds.labels.tolist()): raise ValueError(f'classes: expected labels of the features, got {sorted(missing)}')
     return FeatureDataset(*ds.subset(classes=classes)[:], ds.classes)
+
+# %% ../nbs/08_experiments.ipynb #thin
+def thin(features:dict, train:int, rest:int, seed:int=0) -> dict:
+    "At most `train` random rows of the training sets and `rest` of the others; a split and its storm keep the same images"
+    def cut(ds, n): return ds.subset(index=torch.randperm(len(ds), generator=torch.Generator().manual_seed(seed))[:n].sort()[0])
+    return {k: cut(v, train if k.split('_')[-1] == 'train' else rest) for k, v in features.items()}
 
 # %% ../nbs/08_experiments.ipynb #Learner
 class Learner:
@@ -233,7 +250,7 @@ class StreamingLDA(ClassMean):
         return (x @ self.solved[0].T + self.solved[1]).masked_fill(self.count == 0, -math.inf).argmax(1)
 
 # %% ../nbs/08_experiments.ipynb #add_gram_
-def add_gram_(G:Tensor, h:Tensor, block:int=1250) -> Tensor:
+def add_gram_(G:Tensor, h:Tensor, block:int=500) -> Tensor:
     "Add hᵀh ([N,M] → [M,M]) to the blocks of `G` on and above the diagonal"
     for i in range(0, len(G), block):
         for j in range(i, len(G), block):
@@ -581,14 +598,17 @@ def metrics(self:Arena,
 # %% ../nbs/08_experiments.ipynb #Arena-table
 @patch
 def table(self:Arena, tasks=None, digits:int=1):
-    "Mean ± sd over seeds, best first"
-    g = self.metrics(tasks).drop(columns='seed').groupby('learner')
-    mean, sd = g.mean(), g.std(ddof=1).fillna(0)
-    mean, sd = (t.sort_values('ten-way', ascending=False) if t is mean else t.loc[mean.sort_values('ten-way', ascending=False).index] for t in (mean, sd))
-    out = mean.copy().astype(object)
+    "Mean ± sd over seeds, best first; a learner that ran once has no sd"
+    return mean_and_sd(self.metrics(tasks).drop(columns='seed'), digits)
+
+def mean_and_sd(rows, digits:int=1, by='learner', first='ten-way', plain=('seconds', 'MB')):
+    "Numeric columns of a table as 'mean ± sd' per group of `by`, the largest `first` on top; `plain` columns without ±"
+    g = rows.groupby(by)
+    mean, sd = g.mean(numeric_only=True), g.std(numeric_only=True)
+    order, out = mean[first].sort_values(ascending=False).index, mean.astype(object)
     for c in out.columns:
-        out[c] = [f'{m:.{digits}f}' + (f' ± {s:.{digits}f}' if c not in ('seconds', 'MB') else '') for m, s in zip(mean[c], sd[c])]
-    return out
+        out[c] = [f'{m:.{digits}f}' + ('' if c in plain or math.isnan(s) else f' ± {s:.{digits}f}') for m, s in zip(mean[c], sd[c])]
+    return out.loc[order]
 
 # %% ../nbs/08_experiments.ipynb #Arena-paired
 @patch
@@ -640,6 +660,13 @@ def plot(self:Arena,
         right.set(xlabel='accuracy at the end (%)', title='by task')
         for ax in (left, right): ax.legend(loc='best') if ax.get_legend_handles_labels()[1] else None
     return fig
+
+# %% ../nbs/08_experiments.ipynb #over_orders
+def over_orders(arenas) -> 'pd.DataFrame':
+    "`Arena.metrics` of several arenas as one table, the curriculum in a column of its own; tasks, which differ, are left out"
+    import pandas as pd
+    tables = [a.metrics().drop(columns=[t.name for t in a.curriculum.tasks()]).assign(curriculum=a.curriculum.name) for a in arenas]
+    return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/08_experiments.ipynb #Arena-tune
 @patch
