@@ -197,7 +197,8 @@ class EpisodicMemoryBank(nn.Module):
                  storage:str='float32', # of the keys: float32, float16 or int8
                  index:str='auto', # search: torch, flat (FAISS, exact), ivf (FAISS, approximate); auto: by size and device
                  path:str=None, # keep the keys in this file, for banks larger than RAM
-                 seed:int=0 # of the reservoir's draws
+                 seed:int=0, # of the reservoir's draws
+                 timid:float=.25 # share of its similarity that a guest, an item stored in a storm, loses
                 ):
         super().__init__()
         for name, v in dict(input_dim=input_dim, memory_size=memory_size, k_neighbors=k_neighbors).items():
@@ -207,6 +208,7 @@ class EpisodicMemoryBank(nn.Module):
         if temperature is not None and not temperature > 0: raise ValueError(f'temperature: expected a positive number or None, got {temperature}')
         self.input_dim, self.memory_size, self.k_neighbors, self.num_classes = input_dim, memory_size, k_neighbors, num_classes
         self.temperature, self.policy, self.storage, self.index, self.seed = temperature, policy, storage, index, seed
+        self.timid = timid
         self.phase_names, self.metric, self._faiss = [], metric, None
         self._make_buffers(device, path)
 
@@ -224,6 +226,7 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
     self.register_buffer('length', full(0., torch.float32))     # 1 / length of the key in the metric
     self.register_buffer('priority', full(0., torch.float32))   # in the reservoir
     for name in ('labels', 'ids', 'phases', 'steps'): self.register_buffer(name, full(-1, torch.int64))
+    self.register_buffer('guest', full(False, torch.bool))      # stored in a storm
     self.register_buffer('counters', torch.zeros(5, dtype=torch.int64, device=device))  # stored, next slot, next id, step, evicted
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-count
@@ -263,9 +266,10 @@ def values(self:EpisodicMemoryBank,
     return unpack(self.keys[slots], self.scale[slots])
 
 @patch
-def _lengths(self:EpisodicMemoryBank, x):
-    if self.metric is None: return x.new_ones(len(x))
-    return 1 / ((x - self.metric.mean) @ self.metric.whitener.T).norm(dim=1).clamp(min=1e-12)
+def _lengths(self:EpisodicMemoryBank, x, guest):
+    full = torch.where(guest, 1 - self.timid, 1.)
+    if self.metric is None: return full
+    return full / ((x - self.metric.mean) @ self.metric.whitener.T).norm(dim=1).clamp(min=1e-12)
 
 @patch
 def refresh(self:EpisodicMemoryBank):
@@ -274,7 +278,7 @@ def refresh(self:EpisodicMemoryBank):
     self.metric.fit_()
     for i in range(0, self.count, 8192):
         s = slice(i, min(i + 8192, self.count))
-        self.length[s] = self._lengths(self.values(s))
+        self.length[s] = self._lengths(self.values(s), self.guest[s])
     self._faiss = None
 
 @patch
@@ -292,7 +296,8 @@ def _drop_from_index(self:EpisodicMemoryBank, slots):
 def update(self:EpisodicMemoryBank,
            x:Tensor, # features [B,D] of any length
            y:Tensor, # labels [B]
-           phase:str=None # name under which these items are found, explained and forgotten
+           phase:str=None, # name under which these items are found, explained and forgotten
+           guest:bool=False # seen in a storm: the metric rests, and they answer only what nothing else resembles
           )->Tensor: # the items' ids [B]
     "Store examples"
     x = check_features(x, self.input_dim).to(self.keys.device)
@@ -304,9 +309,10 @@ def update(self:EpisodicMemoryBank,
     slots, rows = self._place(y, priority)
     first, step = int(self.counters[2]), int(self.counters[3])
     ids = torch.arange(first, first + len(y), device=y.device)
-    if self.metric is not None: self.metric.update_(x, y)
+    if self.metric is not None and not guest: self.metric.update_(x, y)
     self._drop_from_index(slots)
-    self.keys[slots], self.scale[slots], self.length[slots] = keys[rows], scale[rows], self._lengths(x[rows])
+    self.guest[slots] = guest
+    self.keys[slots], self.scale[slots], self.length[slots] = keys[rows], scale[rows], self._lengths(x[rows], self.guest[slots])
     self.labels[slots], self.ids[slots], self.priority[slots] = y[rows], ids[rows], priority[rows]
     self.phases[slots], self.steps[slots] = self._phase_code(phase), step
     stored = min(self.count + len(rows), self.memory_size)
@@ -383,7 +389,7 @@ def _search_torch(self:EpisodicMemoryBank, q, k, chunk=65536):
     best, where = q.new_zeros(len(q), 0), self.labels.new_zeros(len(q), 0)
     for i in range(0, n, chunk):
         keys = self.values(slice(i, min(i + chunk, n)))
-        sim = z @ keys.T if m is None else torch.addmm(bias, z, keys.T).mul_(self.length[i:i + chunk][:len(keys)])
+        sim = (z @ keys.T).mul_(self.length[i:i + chunk][:len(keys)]) if m is None else torch.addmm(bias, z, keys.T).mul_(self.length[i:i + chunk][:len(keys)])
         s, at = sim.topk(min(k, len(keys)), dim=1)
         best, where = torch.cat([best, s], 1), torch.cat([where, at + i], 1)
         if best.shape[1] > k:
@@ -459,9 +465,9 @@ def forget(self:EpisodicMemoryBank,
     stay = stay.nonzero().flatten()
     stay = stay[self.ids[stay].argsort()]
     if self.metric is not None and not int(self.counters[4]): self._subtract(gone)
-    for b in (self.keys, self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps):
+    for b in (self.keys, self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps, self.guest):
         b[:len(stay)] = b[stay]
-        b[len(stay):] = 0 if b.is_floating_point() or b.dtype == torch.int8 else -1
+        b[len(stay):] = -1 if b.dtype == torch.int64 else 0
     self.counters[0], self.counters[1] = len(stay), len(stay) % self.memory_size
     if self.metric is not None and int(self.counters[4]): self._recount()
     self.refresh()
@@ -470,12 +476,12 @@ def forget(self:EpisodicMemoryBank,
 
 @patch
 def _subtract(self:EpisodicMemoryBank, slots):
-    for s in slots.split(8192): self.metric.update_(self.values(s), self.labels[s], sign=-1)
+    for s in slots[~self.guest[slots]].split(8192): self.metric.update_(self.values(s), self.labels[s], sign=-1)
 
 @patch
 def _recount(self:EpisodicMemoryBank):
     self.metric.reset_()
-    for s in torch.arange(self.count, device=self.keys.device).split(8192): self.metric.update_(self.values(s), self.labels[s])
+    for s in (~self.guest[:self.count]).nonzero().flatten().split(8192): self.metric.update_(self.values(s), self.labels[s])
 
 @patch
 def clear(self:EpisodicMemoryBank):
@@ -488,7 +494,8 @@ def clear(self:EpisodicMemoryBank):
 @patch
 def _vectors(self:EpisodicMemoryBank, slots):
     x = self.values(slots)
-    return (x if self.metric is None else self.metric(x)).cpu().numpy()
+    x = x if self.metric is None else self.metric(x)
+    return (x * torch.where(self.guest[slots], 1 - self.timid, 1.)[:, None]).cpu().numpy()
 
 @patch
 def _make_index(self:EpisodicMemoryBank, kind, cells=None, probes=None):
