@@ -10,7 +10,9 @@ __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals',
            'Joint', 'code_key', 'Arena', 'write_atomically', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic',
            'life_phases', 'life_tasks', 'life_features', 'parse_phases', 'life_data', 'Life', 'make_brain', 'live',
            'write_config', 'read_config', 'plot_life', 'argument_parser', 'command', 'save_life', 'plasticish_demo',
-           'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict']
+           'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict', 'race', 'toy_features', 'Timing',
+           'bench_step', 'bench_brains', 'bench_memory', 'bench_eyes', 'bench_epochs', 'bench_import', 'this_machine',
+           'plasticish_bench']
 
 # %% ../nbs/08_experiments.ipynb #code-import-ast-base64-dis-hashlib-inspect-it
 import ast, base64, dis, hashlib, inspect, itertools, json, logging, math, os, tempfile, textwrap, time
@@ -1056,3 +1058,112 @@ def plasticish_predict(
     for a in answers:
         print(f"{a['image']}: {a['label']} ({100*a['score']:.1f} %)")
         for w in a['because']: print(f"    memory {w['id']}: {w['label']}, phase {w['phase']}, step {w['step']}, distance {w['distance']:.3f}, weight {w['weight']:.3f}")
+
+# %% ../nbs/08_experiments.ipynb #code-import-platform-subprocess
+import platform, subprocess
+from .memory import EpisodicMemoryBank
+from .training import TriarchicTrainer
+
+# %% ../nbs/08_experiments.ipynb #race
+def race(ours, reference, calls) -> np.ndarray:  # seconds [2,calls]
+    "Call two functions in turn with each tuple of arguments"
+    spent = [], []
+    for args in calls:
+        for f, times in zip((ours, reference), spent):
+            t = time.perf_counter(); f(*args); times.append(time.perf_counter() - t)
+    return np.array(spent)
+
+def toy_features(n:int, dim:int=512, n_classes:int=10, seed:int=0) -> tuple:  # (x [n,D], y [n])
+    "Rectified features that cluster by class, like those of trained eyes"
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(n_classes, (n,), generator=g)
+    x = torch.randn(n_classes, dim, generator=g)[y]
+    return (x + torch.randn(n, dim, generator=g)).relu_(), y
+
+# %% ../nbs/08_experiments.ipynb #Timing
+@dataclass
+class Timing:
+    "One line of the speed table"
+    what:str            # what was measured
+    value:float         # ratio, seconds or count
+    bar:float           # what it should reach
+    at_least:bool=False # is more better?
+    unit:str='×'        # of both
+    @property
+    def met(self): return self.value >= self.bar if self.at_least else self.value <= self.bar
+    def __str__(self): return f"{self.what:62} {self.value:8.4g} {self.unit:2}   {'≥' if self.at_least else '≤'} {self.bar:g}{'' if self.met else '   MISSED'}"
+
+def bench_step(name, learn, encoders, samples:int, batch:int=256) -> list:  # of Timing
+    "Live through `samples` features, and time the second half"
+    batches = list(zip(*(v.split(batch) for v in toy_features(samples))))
+    half = len(batches)//2
+    for b in batches[:half]: learn(*b)
+    ours, products = race(learn, lambda x, y: [x @ E.T for E in encoders()], batches[half:])
+    return [Timing(f'{name}: a step (median) / its products', np.median(ours)/np.median(products), 1.5),
+            Timing(f'{name}: a step (mean, with refits) / its products', ours.mean()/products.mean(), 1.5)]
+
+# %% ../nbs/08_experiments.ipynb #bench_brains
+def bench_brains(samples:int=20_000) -> list:  # of Timing
+    "A training step of both brains against their products"
+    plastic, triarchic = PlasticBrain(), TriarchicBrain()
+    return (bench_step('Plastic Brain', plastic.train_step, lambda: [l.encoder for l in plastic.brain], samples)
+            + bench_step('Triarchic Brain', triarchic.update_batch, lambda: [triarchic.base.weight], samples))
+
+def bench_memory(size:int=60_000, rounds:int=8, batch:int=256) -> list:  # of Timing
+    "A query for 50 neighbours against a product and `topk`"
+    bank = EpisodicMemoryBank(memory_size=size)
+    for b in zip(*(v.split(8192) for v in toy_features(size))): bank.update(*b)
+    q, keys = F.normalize(toy_features(batch, seed=1)[0], dim=1), F.normalize(toy_features(size)[0], dim=1)
+    calls = (lambda: bank(q)), (lambda: (q @ keys.T).topk(50))
+    race(*calls, [()])
+    ours, plain = np.median(race(*calls, [()]*rounds), axis=1)
+    return [Timing(f'memory: a query of {size} × {keys.shape[1]} / product + topk', ours/plain, 1.2)]
+
+# %% ../nbs/08_experiments.ipynb #bench_eyes
+@torch.inference_mode()
+def bench_eyes(rounds:int=4) -> list:  # of Timing
+    "Eyes against the same network in plain fp32, and how far they are from it"
+    out = []
+    for weights, side, batch in (('bundled', 32, 256), (None, 224, 16)):
+        eyes, x = PretrainedEyes(weights=weights), torch.randn(batch, 3, side, side)
+        race(eyes, eyes.net, [(x,)])
+        ours, plain = np.median(race(eyes, eyes.net, [(x,)]*rounds), axis=1)
+        name = 'bundled eyes' if weights else 'ResNet18'
+        cosine = F.cosine_similarity(eyes(x), eyes.net(x).flatten(1)).min().item()
+        out += [Timing(f'{name}, {side} px: plain fp32 / ours', plain/ours, 2., True), Timing(f'{name}, {side} px: smallest cosine to fp32', cosine, .999, True, '')]
+    return out
+
+def bench_epochs() -> list:  # of Timing
+    "Images that the eyes look at after the first epoch: in the second, and in all evaluations"
+    eyes, looked = PretrainedEyes(weights='bundled'), []
+    eyes.register_forward_hook(lambda _, x, out: looked.append(len(out)))
+    images = digits_splits(eyes.transform)['test']
+    loader = torch.utils.data.DataLoader(images, 64)
+    with tempfile.TemporaryDirectory() as cache:
+        phases = [PhaseConfig('digits', 2, loader)]
+        PlasticTrainer(PlasticBrain(hidden_dim=256, sparsity_k=16, eyes=eyes), phases, {'digits': loader}, eval_interval=3, cache_dir=cache).train(verbose=False)
+    return [Timing(f'{len(images)} images, 2 epochs, 5 evaluations: images looked at again', sum(looked) - len(images), 0, unit='')]
+
+# %% ../nbs/08_experiments.ipynb #bench_import
+def bench_import(rounds:int=3) -> list:  # of Timing
+    "Seconds that all public names take on top of torch and torchvision, the least of several fresh processes"
+    code = ('import time, torch, torchvision; t = time.perf_counter(); import plasticish; [getattr(plasticish, n) for n in plasticish.__all__]; print(time.perf_counter() - t)')
+    spent = [float(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout) for _ in range(rounds)]
+    return [Timing('import of everything public, on top of torch and torchvision', min(spent), .5, unit='s')]
+
+def this_machine() -> str:
+    "Processor, threads and versions, in one line"
+    cpu = platform.processor() or platform.machine()
+    if Path('/proc/cpuinfo').exists(): cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
+    return f'{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}'
+
+# %% ../nbs/08_experiments.ipynb #plasticish_bench
+@command
+def plasticish_bench(
+    samples:int=20_000,  # features that each brain lives through
+    memory:int=60_000,   # items that the memory holds
+):
+    "Print the speed table: each part against the least that it could cost, in one run"
+    print(this_machine())
+    for bench in (partial(bench_brains, samples), partial(bench_memory, memory), bench_eyes, bench_epochs, bench_import):
+        for line in bench(): print(line, flush=True)
