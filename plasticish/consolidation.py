@@ -83,7 +83,7 @@ class PrecisionCore(CoreWeights):
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
-        ridge:float=0.1, # precision before any evidence
+        ridge:float=0.2, # precision before any evidence
     ):
         super().__init__(size, out_size)
         self.ridge = ridge

@@ -7,6 +7,7 @@ __all__ = ['half_life', 'ContextWeights', 'own_share', 'margin', 'Surprise']
 
 # %% ../nbs/03_context.ipynb #code-import-math-torch
 import math, torch
+import torch.nn.functional as F
 from torch import nn, Tensor
 from fastcore.basics import patch
 from .sparse_layer import sparse_code, densify, sparse_matmul, outer_add_
@@ -93,18 +94,18 @@ class Surprise(nn.Module):
     "How far below its class's usual margin the stream has been lately, in standard deviations"
     def __init__(self,
         n_classes:int=10, # classes C
-        alarm:float=0.5, # level that makes a storm
+        threshold:float=0.5, # level that makes a storm
         window:float=100., # samples over which the level is smoothed
         horizon:float=2000., # samples per class over which the usual is averaged
         young:float=50., # samples before a class counts as known
     ):
         super().__init__()
-        self.alarm, self.window, self.horizon, self.young = alarm, window, horizon, young
+        self.threshold, self.window, self.horizon, self.young = threshold, window, horizon, young
         self.register_buffer('stats', torch.zeros(3, n_classes)) # samples, mean, mean square of the margin
         self.register_buffer('level', torch.zeros(()))
 
     @property
-    def calm(self)->bool: return bool(self.level < self.alarm)
+    def alarm(self)->bool: return bool(self.level >= self.threshold)
 
 # %% ../nbs/03_context.ipynb #Surprise-update_
 @patch
@@ -112,13 +113,21 @@ class Surprise(nn.Module):
 def update_(self:Surprise,
     m:Tensor, # margin of each input [B]
     y:Tensor, # labels [B]
-)->bool: # still calm?
+)->bool: # alarm?
     "Move the level by the batch; in calm, let the usual follow too"
+    self.widen_(int(y.max()) + 1)
     n, mean, square = self.stats[:, y]
     u = ((mean - m)/(square - mean**2).clamp(min=1e-6).sqrt())[n >= self.young]
     if len(u): self.level.lerp_(u.mean(), 1 - (1 - 1/self.window)**len(u))
-    if self.calm: self._usual_(m, y)
-    return self.calm
+    if not self.alarm: self._usual_(m, y)
+    return self.alarm
+
+@patch
+def widen_(self:Surprise,
+    n_classes:int, # classes to have room for
+):
+    "Make room for classes that were not announced"
+    self.stats = F.pad(self.stats, (0, max(0, n_classes - self.stats.shape[1])))
 
 @patch
 def _usual_(self:Surprise, m, y):
@@ -128,3 +137,8 @@ def _usual_(self:Surprise, m, y):
     share = b/(self.stats[0] + b).clamp(min=1, max=self.horizon)
     self.stats[1:].lerp_(now[1:]/b.clamp(min=1), share.clamp(max=1))
     self.stats[0] += b
+
+@patch
+def _load_from_state_dict(self:Surprise, state, prefix, *args):
+    if prefix + 'stats' in state: self.widen_(state[prefix + 'stats'].shape[1])
+    nn.Module._load_from_state_dict(self, state, prefix, *args)

@@ -22,8 +22,9 @@ __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'CIFAR10_CLASSES', 'VEHICLES'
            'check_labels', 'digest', 'fn_key', 'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles',
            'only_classes', 'split_off', 'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits',
            'create_cifar10_loaders', 'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock',
-           'SmallResNet', 'PretrainedEyes', 'FeatureDataset', 'data_key', 'default_cache_dir', 'cache_features',
-           'split_features', 'digits_features', 'cifar10_features', 'read_sheets', 'random_views', 'train_eyes']
+           'SmallResNet', 'PretrainedEyes', 'bf16_is_native', 'FeatureDataset', 'data_key', 'default_cache_dir',
+           'cache_features', 'split_features', 'digits_features', 'cifar10_features', 'read_sheets', 'random_views',
+           'train_eyes']
 
 # %% ../nbs/00_eyes.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -431,8 +432,8 @@ class PretrainedEyes(nn.Module):
         self.__dict__.pop('_fast', None)
         return super()._apply(fn, *args, **kwargs)
 
-# %% ../nbs/00_eyes.ipynb #_bf16_is_native
-def _bf16_is_native(device):
+# %% ../nbs/00_eyes.ipynb #bf16_is_native
+def bf16_is_native(device):
     "Whether bfloat16 products run in hardware"
     if device.type == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != 'cpu': return False
@@ -450,7 +451,7 @@ def _fold_batch_norm(net):
 def fast(self: PretrainedEyes) -> nn.Module:
     "The network the eyes look through: folded, channels last, in the working precision; a cache of `.net`"
     if '_fast' not in self.__dict__:
-        low = self.precision == 'bfloat16' or self.precision == 'auto' and _bf16_is_native(self.device)
+        low = self.precision == 'bfloat16' or self.precision == 'auto' and bf16_is_native(self.device)
         net = _fold_batch_norm(self.net).to(dtype=torch.bfloat16 if low else torch.float32, memory_format=torch.channels_last)
         self.__dict__['_fast'] = net.requires_grad_(False).eval()
     return self.__dict__['_fast']

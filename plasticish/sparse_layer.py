@@ -11,6 +11,7 @@ import logging, torch
 import torch.nn.functional as F
 from torch import nn, Tensor
 from fastcore.basics import patch
+from .eyes import bf16_is_native
 
 # %% ../nbs/01_sparse_layer.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -235,11 +236,12 @@ class PrototypeProjection(SparseProjection):
         n_classes:int=10, # classes C
         recruit:float=0.25, # recruits per sample while the layer is empty
         move:int=8, # winners of the right class that move towards an input
-        timid:float=0.05, # what a guest loses of its match
+        timid:float=0.1, # what a guest loses of its match
         tired:float=8., # firing rate, in multiples of k/H, above which a neuron tires
+        precision:str='auto', # of the product with the directions: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     ):
         super().__init__(in_size, size, k)
-        self.recruit, self.move, self.timid, self.tired = recruit, move, timid, tired
+        self.recruit, self.move, self.timid, self.tired, self.precision = recruit, move, timid, tired, precision
         self.metric = RunningMetric(in_size, n_classes)
         self.weight.zero_()
         self.register_buffer('scale', torch.zeros(size)) # 1/|weight|, less when tired, 0 if empty
@@ -252,7 +254,10 @@ class PrototypeProjection(SparseProjection):
         z:Tensor, # whitened features [B,D]
     )->Tensor: # activations [B,H]
         "Cosine between the whitened input and each neuron's direction"
-        return (F.normalize(z, dim=1) @ self.weight.T).mul_(self.scale)
+        z = F.normalize(z, dim=1)
+        low = self.precision == 'bfloat16' or self.precision == 'auto' and bf16_is_native(z.device)
+        h = (z.bfloat16() @ self.weight.bfloat16().T).float() if low else z @ self.weight.T
+        return h.mul_(self.scale)
 
     def forward(self,
         x:Tensor, # features [B,D]
@@ -324,11 +329,12 @@ def compete_(self:PrototypeProjection,
 def adapt_metric_(self:PrototypeProjection,
     x:Tensor, # features [B,D]
     y:Tensor, # labels [B]
-):
+)->bool: # refreshed?
     "Take the batch into the metric; when a refresh is due, carry the directions over to the new space"
     self.metric.update_(x, y)
-    if not self.metric.due(): return
+    if not self.metric.due(): return False
     A, b = self.metric.refresh_()
     on = (self.wins > 0).nonzero().flatten()
     self.weight[on] = self.weight[on]@A + b
     self._rescale_(on)
+    return True

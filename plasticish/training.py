@@ -873,9 +873,9 @@ class TriarchicTrainer(Trainer):
 # %% ../nbs/06_trainer.ipynb #TriarchicTrainer-learn
 @patch
 def learn(self:TriarchicTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
-    "`brain.update_batch`, which finds out about storms by itself in every mode but 'inference'; that one only watches"
+    "`brain.update_batch`, which finds out about storms by itself unless the phase is one ('panic') or only watches ('inference')"
     if phase.mode == 'inference': return (self.predict(x) == y).float().mean().item()
-    return self.brain.update_batch(x, y)
+    return self.brain.update_batch(x, y, 'panic' if phase.mode == 'panic' else 'plastic')
 
 # %% ../nbs/06_trainer.ipynb #TriarchicTrainer-predict
 @patch
@@ -1351,9 +1351,11 @@ def _retention(ax, trainer):
 def _inside(ax, h):
     "Energies of core and context, or how full the memory and how mature the layers are"
     if 'context_energy' in h:
-        for k in ('core', 'context'): ax.plot(*_points(h, f'{k}_energy'), '.-', color=COLORS[k], label=k)
-        ax.set(title='energy', ylabel='mean |weight|')
-        ax.ticklabel_format(axis='y', scilimits=(-2, 3))
+        for k, mark in (('core', '.-'), ('context', 'x-')):
+            steps, v = _points(h, f'{k}_energy')
+            peak = max(v, default=0) or 1
+            ax.plot(steps, [e/peak for e in v], mark, color=COLORS[k], label=f'{k},\npeak {peak:.2g}')
+        ax.set(title='energy', ylabel='share of peak', ylim=(0, 1.03))
     elif 'memory_fill' in h:
         ax.plot(h.step, h.memory_fill, color=COLORS['memory'], label='memory\nfilled')
         steps, stats = _points(h, 'layer_stats')
