@@ -551,9 +551,8 @@ def _check_tasks(tasks):
 # %% ../nbs/06_trainer.ipynb #raised_alarm
 def raised_alarm(brain)->tuple|None: # (is the alarm on?, its level), or None for a brain that does not watch for drift
     "What the drift detector of a brain says about the stream it has just seen"
-    watch = getattr(brain, 'surprise', getattr(brain, 'drift', None))
-    if watch is None: return None
-    return bool(watch.alarm if not hasattr(watch, 'calm') else not watch.calm), float(watch.level)
+    watch = getattr(brain, 'drift', None)
+    return None if watch is None else (bool(watch.alarm), float(watch.level))
 
 # %% ../nbs/06_trainer.ipynb #_check_able
 def _check_able(brain, phases):
@@ -1336,7 +1335,8 @@ def _curves(ax, h, notes):
         ax.plot(h.step[a:b], prequential_accuracy(h.task_acc[a:b], 5), color=COLORS['task'], label=None if a else 'task')
     if 'memory_acc' in h: ax.plot(*_points(h, 'memory_acc'), '.-', color=COLORS['memory'], label='core memory')
     ax.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
-    for i, a in enumerate(h.alarm_starts()): ax.axvline(a, ymax=.12, color=COLORS['context'], lw=2.5, label=None if i else 'alarm')
+    loud = [s for s, a in zip(h.step, h.get('alarm', [])) if a]
+    if loud: ax.plot(loud, [.03]*len(loud), 's', ms=3, color=COLORS['context'], label='alarm')
     _legend(ax)
 
 # %% ../nbs/06_trainer.ipynb #_retention

@@ -14,7 +14,7 @@ def noisy(x): return x + .5*torch.randn_like(x)
 def make(kind='plastic', epochs=5, **kwargs):
     "Constructor and arguments of a trainer; the same data and the same brain at every call"
     low, high = cloud([0, 1, 2], 160).loader(8, shuffle=True), cloud([3, 4, 5], 161).loader(8, shuffle=True)
-    sleep, switch = (dict(consolidate_after=True), dict(neurogenesis=True)) if kind == 'plastic' else ({}, {})
+    sleep, switch = (dict(consolidate_after=True), dict(neurogenesis=True, mode='auto')) if kind == 'plastic' else ({}, {})
     phases = [PhaseConfig('low', epochs, low, **sleep), PhaseConfig('high', epochs, high, **switch),
               PhaseConfig('storm', epochs, low, mode='panic', transform_fn=noisy)]
     tasks = dict(low=cloud([0, 1, 2], 50).loader(), high=cloud([3, 4, 5], 51).loader())
