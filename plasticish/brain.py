@@ -444,7 +444,7 @@ class PlasticBrain(nn.Module):
         self.hebbian = published if hebbian is None else hebbian
         self.readout_weight, self.readers, self.eye = readout, max(1, readers // max(1, num_layers)), eyes
         store_attr('in_dim,hidden_dim,sparsity_k,lr_brain,num_classes,enable_neurogenesis,published,power,probe,reward,seed')
-        self._make_state(num_layers, device, (memory_size, k_neighbors), dict(temperature=temperature, **(memory_settings or {})), shrinkage)
+        self._make_state(num_layers, device, (memory_size, k_neighbors), dict(temperature=temperature, policy='ring' if published else 'balanced') | (memory_settings or {}), shrinkage)
 
     def __setattr__(self, name, value):
         if name == 'eye': self.__dict__['_eye'] = value

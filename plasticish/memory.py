@@ -306,7 +306,7 @@ def update(self:EpisodicMemoryBank,
     keys, scale = pack(x, self.keys.dtype)
     x = unpack(keys, scale)
     priority = self._draw(x, y)
-    slots, rows = self._place(y, priority)
+    slots, rows = self._place(y, priority, guest)
     first, step = int(self.counters[2]), int(self.counters[3])
     ids = torch.arange(first, first + len(y), device=y.device)
     if self.metric is not None and not guest: self.metric.update_(x, y)
@@ -332,7 +332,7 @@ def _draw(self:EpisodicMemoryBank, x, y):
     return u ** (1 / (1.1 - shares.gather(1, y[:, None])[:, 0]))
 
 @patch
-def _place(self:EpisodicMemoryBank, y, priority):
+def _place(self:EpisodicMemoryBank, y, priority, guest):
     "Slots to write, and the rows of the batch that go there"
     n, N, B, dev = self.count, self.memory_size, len(y), y.device
     if self.policy == 'ring':
@@ -341,7 +341,8 @@ def _place(self:EpisodicMemoryBank, y, priority):
         self.counters[1] = (self.counters[1] + B) % N
         return slots, rows
     if n + B <= N: return torch.arange(n, n + B, device=dev), torch.arange(B, device=dev)
-    keep = survivors(torch.cat([self.labels[:n], y]), torch.cat([self.priority[:n], priority]), N)
+    kind = torch.cat([2 * self.labels[:n] + self.guest[:n], 2 * y + guest])     # guests of a class are a class of their own
+    keep = survivors(kind, torch.cat([self.priority[:n], priority]), N)
     rows = keep[n:].nonzero().flatten()
     free = torch.cat([(~keep[:n]).nonzero().flatten(), torch.arange(n, N, device=dev)])
     return free[:len(rows)], rows
