@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODES', 'REWARDS', 'TriarchicBrain', 'compress', 'encoder_sums', 'NeuromodulatedBlock', 'PlasticReadout', 'gram_add_',
-           'mirrored', 'PlasticBrain', 'widened', 'mix']
+           'mirrored', 'PlasticBrain', 'widened', 'mix', 'PlasticClassifier', 'in_order_of_appearance']
 
 # %% ../nbs/05_brain.ipynb #code-import-torch
 import torch
@@ -223,7 +223,7 @@ class NeuromodulatedBlock(nn.Module):
         super().__init__()
         self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
         self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
-        self.readers = min(readers or hidden_dim, hidden_dim)
+        self.readers, self.fixed = min(readers or hidden_dim, hidden_dim), False # fixed: what is read keeps its direction
         g = torch.Generator().manual_seed(seed)
         E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g), dim=1)
         self.register_buffer('encoder', E.to(device))
@@ -270,6 +270,7 @@ def plasticity_step(self:NeuromodulatedBlock,
 @patch
 def _rebirth(self:NeuromodulatedBlock, share, fired):
     idle = (self.activity < share * self.activity.max()) & (self.maturity == 0) & (fired == 0)
+    if self.fixed: idle[:self.readers] = False
     n = int(idle.sum())
     if n:
         g = torch.Generator().manual_seed(self.seed + 7919 * int(self.counters[0]))
@@ -508,6 +509,7 @@ def _restack(self:PlasticBrain,
     keep = [old.get(l, torch.full((l.readers,), -1)) for l in layers]
     self.brain = nn.ModuleList(layers)
     if not self.readout_weight: return
+    for l in layers: l.fixed = True
     keep = torch.cat(keep or [torch.zeros(0, dtype=torch.int64)]).to(self.device)
     for r in self._readouts: r.resize_(keep, r.target.shape[1])
 
@@ -809,7 +811,7 @@ def get_stats(self:PlasticBrain)->dict:
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-get_extra_state
 @patch
 def get_extra_state(self:NeuromodulatedBlock):
-    d = {k: getattr(self, k) for k in 'in_dim hidden_dim sparsity_k lr enable_neurogenesis frozen seed readers'.split()}
+    d = {k: getattr(self, k) for k in 'in_dim hidden_dim sparsity_k lr enable_neurogenesis frozen seed readers fixed'.split()}
     return torch.tensor(list(json.dumps(d).encode()), dtype=torch.uint8)
 
 @patch
@@ -822,3 +824,199 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     shapes = [state[k].shape for k in sorted((k for k in state if k.startswith(pre) and k.endswith('.encoder')), key=lambda k: int(k[len(pre):].split('.')[0]))]
     self.brain = nn.ModuleList(NeuromodulatedBlock(D, H, min(self.sparsity_k, H), device=self.device) for H, D in shapes)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
+
+# %% ../nbs/05_brain.ipynb #code-from-plasticish-memory-import-at-a-glanc
+from .memory import at_a_glance, glance_card
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_facts
+@patch
+def _facts(self:PlasticBrain):
+    sizes = sorted({l.hidden_dim for l in self.brain})
+    frozen = sum(l.frozen for l in self.brain)
+    return dict(features=self.in_dim, layers=f"{self.num_layers} of {' to '.join(f'{s:,}' for s in sizes[:1] + sizes[1:][-1:])} neurons" if sizes else 'none',
+                **{'frozen': frozen} if frozen else {}, classes=self.num_classes or f'{self.memory.n_classes}, open',
+                memory=f'{self.memory.count:,} of {self.memory.memory_size:,}', weather='storm' if self.drift.alarm else 'calm')
+
+@patch
+def _facts(self:TriarchicBrain):
+    used = f"{int((self.base.wins > 0).sum()):,} of {self.hidden_size:,} in use" if hasattr(self.base, 'wins') else f'{self.hidden_size:,}'
+    return dict(features=self.in_size, neurons=used, winners=self.sparsity_k, classes=self.out_size, core=type(self.core).__name__,
+                weather='storm' if self.drift.alarm else 'calm')
+
+@patch
+def __repr__(self:PlasticBrain|TriarchicBrain): return at_a_glance(self, self._facts())
+
+@patch
+def _repr_html_(self:PlasticBrain|TriarchicBrain): return glance_card(self, self._facts())
+
+@patch
+def __repr__(self:NeuromodulatedBlock):
+    return at_a_glance(self, dict(features=self.in_dim, neurons=f'{self.hidden_dim:,}', winners=self.sparsity_k, mature=int((self.maturity > 0).sum()), frozen=self.frozen))
+
+# %% ../nbs/05_brain.ipynb #code-import-inspect
+import inspect
+import numpy as np
+
+# %% ../nbs/05_brain.ipynb #PlasticClassifier
+class PlasticClassifier:
+    "`PlasticBrain` as a scikit-learn classifier of feature vectors: labels of any type, new classes at any time"
+    _estimator_type = 'classifier'
+    def __init__(self, *,
+                 hidden_dim:int|None=None, # neurons per layer, all of them read; None: 16 per feature, at most 2048
+                 num_layers:int=2, # layers
+                 memory_size:int=60000, # capacity of the memory
+                 k_neighbors:int=50, # voters per query
+                 temperature:float=.07, # of the vote
+                 shrinkage:float=.01, # of the plastic metric
+                 readout:float=2., # weight of the layers' prediction against the vote
+                 power:float=1., # features are compressed to sign(x)|x|^power; .5 suits those of convolutional nets
+                 bias:float=1., # constant feature, in units of a standardised row's length; 0 leaves directions only
+                 mode:str='plastic', # how it learns; 'auto' looks out for storms
+                 random_state:int|np.random.RandomState|None=0, # of the layers' directions
+                 device:str|torch.device='cpu', # where the brain lives
+                ):
+        self.hidden_dim, self.num_layers, self.memory_size, self.k_neighbors = hidden_dim, num_layers, memory_size, k_neighbors
+        self.temperature, self.shrinkage, self.readout, self.power, self.bias = temperature, shrinkage, readout, power, bias
+        self.mode, self.random_state, self.device = mode, random_state, device
+
+# %% ../nbs/05_brain.ipynb #PlasticClassifier-get_params
+@patch
+def get_params(self:PlasticClassifier,
+               deep:bool=True # as scikit-learn passes it; there is nothing below
+              )->dict: # name -> value
+    "The arguments it was made with"
+    return {k: getattr(self, k) for k in inspect.signature(PlasticClassifier).parameters}
+
+@patch
+def set_params(self:PlasticClassifier, **params)->PlasticClassifier: # itself
+    "Change arguments; they count from the next `fit`"
+    known = self.get_params()
+    for k in params:
+        if k not in known: raise ValueError(f'Invalid parameter {k!r}: expected one of {", ".join(known)}')
+    for k, v in params.items(): setattr(self, k, v)
+    return self
+
+@patch
+def __repr__(self:PlasticClassifier):
+    given = {k: p.default for k, p in inspect.signature(PlasticClassifier).parameters.items()}
+    return f"PlasticClassifier({', '.join(f'{k}={v!r}' for k, v in self.get_params().items() if v is not given[k] and v != given[k])})"
+
+@patch
+def __sklearn_tags__(self:PlasticClassifier):
+    from sklearn.utils import ClassifierTags, Tags, TargetTags
+    return Tags(estimator_type='classifier', target_tags=TargetTags(required=True), classifier_tags=ClassifierTags())
+
+# %% ../nbs/05_brain.ipynb #PlasticClassifier-_rows
+@patch
+def _rows(self:PlasticClassifier, X):
+    x = torch.tensor(X, dtype=torch.float32)
+    return F.pad(x, (0, 1), value=self.bias * x.shape[1]**.5)
+
+@patch
+def _newborn(self:PlasticClassifier, D):
+    from sklearn.utils import check_random_state
+    H = self.hidden_dim or min(2048, 16*D)
+    return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None, device=self.device, power=self.power,
+                        temperature=self.temperature, shrinkage=self.shrinkage, readout=self.readout, readers=H*self.num_layers,
+                        seed=int(check_random_state(self.random_state).randint(2**31 - 1)))
+
+# %% ../nbs/05_brain.ipynb #in_order_of_appearance
+def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
+                           y:np.ndarray # more labels [B]
+                          )->np.ndarray: # those known, then the new ones
+    "Labels in the order in which they first came"
+    new, first = np.unique(y, return_index=True)
+    new = y[np.sort(first)]
+    if known is None: return new
+    if (known.dtype.kind in 'OUS') != (new.dtype.kind in 'OUS'):
+        raise ValueError(f'y: expected labels like those before, such as {known[0]!r}, got {new[0]!r}')
+    return np.concatenate([known, new[~np.isin(new, known)]])
+
+# %% ../nbs/05_brain.ipynb #PlasticClassifier-_learn
+@patch
+def _learn(self:PlasticClassifier, X, y, classes, reset):
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import validate_data
+    X, y = validate_data(self, X, y, dtype=np.float32, reset=reset)
+    check_classification_targets(y)
+    labels = None if reset else self._labels
+    if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes))
+    labels = in_order_of_appearance(labels, y)
+    if reset: self.brain_ = self._newborn(X.shape[1] + 1)
+    self._labels, self._order = labels, labels.argsort()
+    self.classes_ = labels[self._order]
+    codes = torch.from_numpy(self._order[np.searchsorted(self.classes_, y)])
+    for a, b in zip(self._rows(X).split(1024), codes.split(1024)): self.brain_.train_step(a, b, self.mode)
+    return self
+
+@patch
+def _settle(self:PlasticClassifier):
+    "Bring the brain up to date if it has learned since it last was"
+    r, m = self.brain_.readout.counters, self.brain_.memory.metric
+    if r[0] or r[1] != r[2] or m is not None and m.count.sum() != m.fitted: self.brain_.consolidate()
+
+# %% ../nbs/05_brain.ipynb #PlasticClassifier-fit
+@patch
+def fit(self:PlasticClassifier,
+        X, # features [n,D]
+        y # labels [n]
+       )->PlasticClassifier: # itself
+    "Learn from the beginning"
+    self._learn(X, y, None, True)._settle()
+    return self
+
+@patch
+def partial_fit(self:PlasticClassifier,
+                X, # features [n,D]
+                y, # labels [n], of known and of new classes
+                classes=None # labels to expect; others may come all the same
+               )->PlasticClassifier: # itself
+    "Learn more"
+    return self._learn(X, y, classes, not hasattr(self, 'brain_'))
+
+# %% ../nbs/05_brain.ipynb #PlasticClassifier-predict_proba
+@patch
+def predict_proba(self:PlasticClassifier,
+                  X, # features [n,D]
+                  block:int=64 # rows per pass
+                 )->np.ndarray: # [n, classes], columns as in `classes_`
+    "Share of every class, rows sum to 1"
+    from sklearn.utils.validation import check_is_fitted, validate_data
+    check_is_fitted(self)
+    x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
+    self._settle()
+    n, C = len(x), len(self._labels)
+    x = torch.cat([x, x[-1:].expand(-n % block, -1)])
+    p = torch.cat([self.brain_(b).cpu() for b in x.split(block)])[:n].double()
+    p = F.pad(p, (0, C - p.shape[1]))[:, torch.from_numpy(self._order)]
+    return (p / p.sum(1, keepdim=True)).numpy()
+
+@patch
+def predict(self:PlasticClassifier,
+            X # features [n,D]
+           )->np.ndarray: # labels [n]
+    "The class with the largest share"
+    p = self.predict_proba(X)
+    return self.classes_[p.argmax(1)]
+
+@patch
+def score(self:PlasticClassifier,
+          X, # features [n,D]
+          y, # labels [n]
+          sample_weight=None # of each row [n]
+         )->float: # fraction right
+    "Accuracy"
+    return float(np.average(self.predict(X) == np.asarray(y), weights=sample_weight))
+
+@patch
+def explain(self:PlasticClassifier,
+            X, # features [n,D]
+            k:int=3 # witnesses
+           )->list: # as `EpisodicMemoryBank.explain`, with the labels that were given; id i is the i-th row learned
+    "Which stored rows spoke for each answer"
+    from sklearn.utils.validation import check_is_fitted, validate_data
+    check_is_fitted(self)
+    x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
+    self._settle()
+    name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
+    return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]} for w in self.brain_.explain(x, k)]

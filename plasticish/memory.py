@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STORAGE', 'POLICIES', 'INDEXES', 'vote_weights', 'vote', 'PlasticMetric', 'pack', 'unpack', 'class_quotas',
-           'survivors', 'EpisodicMemoryBank', 'faiss_is_there']
+           'survivors', 'EpisodicMemoryBank', 'at_a_glance', 'glance_card', 'faiss_is_there']
 
 # %% ../nbs/04_memory.ipynb #code-import-functools-json-logging
 import functools, json, logging
@@ -198,7 +198,7 @@ class EpisodicMemoryBank(nn.Module):
                  index:str='auto', # search: torch, flat (FAISS, exact), ivf (FAISS, approximate); auto: by size and device
                  path:str=None, # keep the keys in this file, for banks larger than RAM
                  seed:int=0, # of the reservoir's draws
-                 timid:float=.25 # share of its similarity that a guest, an item stored in a storm, loses
+                 timid:float=.26 # share of its similarity that a guest, an item stored in a storm, loses
                 ):
         super().__init__()
         for name, v in dict(input_dim=input_dim, memory_size=memory_size, k_neighbors=k_neighbors).items():
@@ -256,6 +256,34 @@ def nbytes(self:EpisodicMemoryBank)->int:
     "Bytes of the stored items, metric included"
     row = sum(b.element_size() * b[0].numel() for b in (self.keys, self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps))
     return self.count * row + sum(b.element_size() * b.numel() for b in (self.metric.buffers() if self.metric is not None else ()))
+
+# %% ../nbs/04_memory.ipynb #at_a_glance
+def at_a_glance(x, # what is described
+                facts:dict # name -> value
+               )->str: # one line
+    "Class and facts, as `repr` shows them"
+    return f"{type(x).__name__}({', '.join(f'{k}: {v}' for k, v in facts.items())})"
+
+def glance_card(x, # what is described
+                facts:dict # name -> value
+               )->str: # HTML
+    "Class and facts as a small table, as a notebook shows them"
+    from html import escape
+    rows = ''.join(f'<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>' for k, v in facts.items())
+    return f'<table><thead><tr><th colspan="2">{type(x).__name__}</th></tr></thead><tbody>{rows}</tbody></table>'
+
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_facts
+@patch
+def _facts(self:EpisodicMemoryBank):
+    guests = int(self.guest.sum())
+    return dict(items=f'{self.count:,} of {self.memory_size:,}', **{'guests': guests} if guests else {}, features=self.input_dim, classes=self.n_classes,
+                voters=self.k_neighbors, policy=self.policy, storage=self.storage, search=self.index)
+
+@patch
+def __repr__(self:EpisodicMemoryBank): return at_a_glance(self, self._facts())
+
+@patch
+def _repr_html_(self:EpisodicMemoryBank): return glance_card(self, self._facts())
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-values
 @patch

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from .eyes import FeatureDataset, PretrainedEyes, cache_features, fn_key
+from .memory import at_a_glance, glance_card
 
 # %% auto #0
 __all__ = ['log', 'MODES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'STORMS', 'NO_FORWARD_TRANSFER', 'EVENTS', 'FORMAT', 'VERSION',
@@ -312,6 +313,19 @@ def record(self:TrainingHistory, **row): # values by series
     "Append a row; a series that was not measured keeps its last value"
     if unknown := sorted(row.keys() - self.keys()): raise ValueError(f'unknown series: {", ".join(unknown)}')
     for name, values in self.items(): values.append(row[name] if name in row else values[-1] if values else None)
+
+# %% ../nbs/06_trainer.ipynb #TrainingHistory-_facts
+@patch
+def _facts(self:TrainingHistory):
+    names = list(dict.fromkeys(map(str, self.get('phase', []))))
+    last = {k: f'{v[-1]:.3g}' for k, v in self.items() if v and k.endswith('acc') and v[-1] is not None}
+    return dict(rows=self.n_rows, **{'phases': ', '.join(names)} if names else {}, **{f'last {k}': v for k, v in last.items()}, series=' '.join(self))
+
+@patch
+def __repr__(self:TrainingHistory): return at_a_glance(self, self._facts())
+
+@patch
+def _repr_html_(self:TrainingHistory): return glance_card(self, self._facts())
 
 # %% ../nbs/06_trainer.ipynb #TrainingHistory-alarm_starts
 @patch
