@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes
 from .sparse_layer import k_winners
 from .memory import vote_weights
-from .training import STORMS, gives_images, invert_colors, rng_scope, seeded_iter
+from .training import STORMS, gives_images, invert_colors, raised_alarm, rng_scope, seeded_iter
 
 # %% auto #0
 __all__ = ['log', 'CORE', 'CONTEXT', 'MEMORY', 'TASK', 'GREY', 'WRONG', 'SKY', 'PALE', 'FEATURE_STORMS', 'denormalize_imagenet',
@@ -121,6 +121,7 @@ def draw_sheet(ax, values, color=CORE, title='', vmax=None):
     ax.set_title(title, fontsize=9, fontweight='normal')
     return ax
 
+# %% ../nbs/07_visualizer.ipynb #draw_input
 def draw_input(
     ax,
     pixels:Tensor|None, # picture [3,H,W] in 0–1; None if there is none
@@ -295,6 +296,7 @@ def trace_thought(self:PlasticVisualizer,
     self._draw_voters(bottom, votes)
     return fig
 
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_draw_voters
 @patch
 def _draw_voters(self:PlasticVisualizer, fig, votes):
     "A row of remembered examples"
@@ -421,6 +423,7 @@ def _probe(self:PlasticVisualizer, loader, n):
     slots = torch.linspace(0, memory.count - 1, min(n, memory.count)).long()
     return memory.values(slots.to(self.brain.device)), memory.labels[slots]
 
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-plot_layer_comparison
 @patch
 @picture
 def plot_layer_comparison(self:PlasticVisualizer,
@@ -431,15 +434,16 @@ def plot_layer_comparison(self:PlasticVisualizer,
     f, y = self._probe(loader, n)
     codes = layer_codes(self.brain, f)[0] if len(f) else []
     layers = list(self.brain.brain)
-    fig, ax = canvas(8, 4, 'AB;CD', f'{len(layers)} layers of {sum(l.hidden_dim for l in layers)} neurons')
+    fig, ax = canvas(8, 4, 'AB;CD', f'{len(layers)} layers, {sum(l.hidden_dim for l in layers)} neurons')
     _draw_population(ax['A'], layers)
     _draw_gates(ax['B'], layers)
     for i, (layer, (idx, _)) in enumerate(zip(layers, codes)):
         color, rate = matplotlib.colormaps['viridis'](.85*i/max(len(layers) - 1, 1)), firing_rate(idx, layer.hidden_dim).cpu()
-        ax['C'].plot(np.linspace(0, 1, len(rate)), rate.sort(descending=True).values.clamp(min=.2/len(f)), color=color, label=f'{i}')
+        fire = rate[rate > 0].sort(descending=True).values
+        ax['C'].plot(np.arange(len(fire))/len(rate), fire, color=color, label=f'{i}')
         s = selectivity(idx, y, layer.hidden_dim, int(y.max()) + 1)
         ax['D'].hist(s[~s.isnan()].numpy(), bins=np.linspace(0, 1, 21), histtype='step', color=color, lw=1.6, label=f'{i}')
-    ax['C'].set(yscale='log', xlabel='neurons, busiest first', ylabel='share of inputs', title='Firing rates'); ax['C'].xaxis.set_major_formatter('{x:.0%}')
+    ax['C'].set(yscale='log', xlabel='neurons, busiest first', ylabel='share of inputs', title='Firing rates', xlim=(0, 1)); ax['C'].xaxis.set_major_formatter('{x:.0%}'); ax['C'].yaxis.set_major_formatter(lambda v, _: f'{100*v:g}%')
     ax['D'].set(xlabel="favourite class's share of firing", ylabel='neurons', title='Selectivity'); ax['D'].xaxis.set_major_formatter('{x:.0%}')
     if codes: ax['D'].legend(title='layer', ncols=1 if len(codes) < 7 else 2, title_fontsize=9, loc='upper left', bbox_to_anchor=(1, 1.1))
     return fig
@@ -456,8 +460,8 @@ def _draw_population(ax, layers):
     born = [l.get_stats().get('n_reborn', 0) for l in layers]
     ax.set_yticks(range(len(layers)), [f'{i} (frozen)' if l.frozen else f'{i}' for i, l in enumerate(layers)])
     for i, b in enumerate(born): ax.text(total[i], i, f' {b} reborn', va='center', fontsize=9)
-    ax.set(title='Neurons', xlabel='neurons', ylabel='layer', xlim=(0, max(total, default=1)*1.35)); ax.invert_yaxis(); ax.grid(axis='y', visible=False)
-    ax.legend(loc='upper center', bbox_to_anchor=(.5, -.28), ncols=3, columnspacing=1, handlelength=1)
+    ax.set(title='Neurons', ylabel='layer', xlim=(0, max(total, default=1)*1.35)); ax.invert_yaxis(); ax.grid(axis='y', visible=False)
+    ax.legend(loc='upper center', bbox_to_anchor=(.5, -.14), ncols=3, columnspacing=1, handlelength=1)
 
 def _draw_gates(ax, layers):
     "What share of each layer's reconstruction reaches its output"
@@ -465,6 +469,7 @@ def _draw_gates(ax, layers):
         g = l.gate.abs().cpu().numpy()
         ax.plot(np.quantile(g, [.05, .95]), [i, i], color=TASK, lw=2); ax.plot(g.mean(), i, 'o', color=TASK)
     ax.set_yticks(range(len(layers)), [str(i) for i in range(len(layers))]); ax.set_ylim(max(len(layers), 1) - .5, -.5)
+    if not any(l.open for l in layers): ax.text(.5, .5, 'closed: the layers pass on what comes in,\nand only predict', transform=ax.transAxes, ha='center', va='center', fontsize=9)
     ax.set(title='Gates', xlabel='|gate|: mean, 5–95 %', ylabel='layer'); ax.set_xlim(left=0 if not layers else min(-.0005, -.05*max(float(l.gate.abs().max()) for l in layers)))
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-visualize_inference
@@ -586,13 +591,14 @@ def compare_conditions(self:TriarchicVisualizer,
     x, y = take(dataset, num_samples)
     views = [(self.pixels(v), f := self.look(v), *self._parts(f)) for v in (x, _in_storm(x, storm))]
     names = self._names(views[0][3].shape[1], class_names)
-    fig, _ = canvas(8, min(.95*len(y) + .55, 4), title=f'{len(y)} inputs in calm (left) and in a storm (right)')
+    fig, _ = canvas(8, min(.95*len(y) + .55, 4), title=f'{len(y)} inputs in calm (left) and in a storm (right): core blue, context orange, line their sum')
     axs = fig.subplots(len(y), 6, squeeze=False, width_ratios=[.7, .7, 2.1]*2)
-    scale = 1.1*max(float(t.abs().max()) for v in views for t in (v[3], v[4], v[3] + v[4])) or 1
+    scores = torch.cat([t.flatten().cpu() for v in views for t in (v[3], v[4], v[3] + v[4])])
+    low, high = 1.1*min(float(scores.min()), 0), 1.1*max(float(scores.max()), 0)
     for i, row in enumerate(axs):
         for ax, (pixels, f, dense, core, context) in zip((row[:3], row[3:]), views):
             draw_input(ax[0], pixels[i], f[i]); draw_sheet(ax[1], dense[i])
-            draw_contributions(ax[2], core[i], context[i], names if i == len(y) - 1 else ['']*len(names)).set_ylim(-scale, scale)
+            draw_contributions(ax[2], core[i], context[i], names if i == len(y) - 1 else ['']*len(names)).set_ylim(low, high if high > low else 1)
             guess, truth = int((core[i] + context[i]).argmax()), int(y[i])
             ax[2].set_title(f'{names[guess][:12]} ✓' if guess == truth else f'✗ {names[guess][:10]}, not {names[truth][:10]}', fontsize=9, color=TASK if guess == truth else WRONG)
     return fig
@@ -608,7 +614,7 @@ def plot_weight_distribution(self:TriarchicVisualizer)->Figure:
     for w, color, label in ((core, CORE, 'core'), (context, CONTEXT, 'context')):
         used = w[w != 0]
         ax['A'].hist(used.numpy(), bins=np.linspace(-top, top, 61), color=color, histtype='step', lw=1.8, label=f'{label}: {len(used)/w.numel():.1%} not zero')
-    ax['A'].set(yscale='log', xlabel='weight', ylabel='synapses', title='Weights'); ax['A'].legend(loc='upper left', bbox_to_anchor=(0, -.2))
+    ax['A'].set(yscale='log' if top and (core.any() or context.any()) else 'linear', xlabel='weight', ylabel='synapses', title='Weights'); ax['A'].legend(loc='upper left', bbox_to_anchor=(0, -.2))
     names, at = self._names(core.shape[1]), np.arange(core.shape[1])
     for w, color, shift in ((core, CORE, -.2), (context, CONTEXT, .2)): ax['B'].bar(at + shift, 1000*w.abs().mean(0), .4, color=color)
     ax['B'].set(ylabel='mean |weight| × 1000', title='Energy by class'); ax['B'].set_xticks(at, names, rotation=90 if max(map(len, names)) > 2 else 0)
@@ -662,6 +668,7 @@ def winners(self:TriarchicVisualizer, x:Tensor, layer_idx:int=0): # (winners [B,
     "Who fires in the base"
     return self.brain.encode(self.look(x))[0], self.brain.hidden_size
 
+# %% ../nbs/07_visualizer.ipynb #Visualizer-plot_class_overlap
 @patch
 @picture
 def plot_class_overlap(self:Visualizer,
@@ -706,6 +713,7 @@ def in_metric(memory, keys):
     keys = F.normalize(keys, dim=1)
     return keys if getattr(memory, 'metric', None) is None else memory.metric(keys)
 
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-plot_memory_map
 @patch
 @picture
 def plot_memory_map(self:PlasticVisualizer,
@@ -816,7 +824,7 @@ def plot(self:NeuronWatch,
     "Births along the stream, and what reborn neurons did before and do now"
     with matplotlib.style.context('plasticish.figures'):
         once = len({(b['layer'], b['neuron']) for b in self.births})
-        fig, ax = canvas(8, 3.6, 'AB', f'{len(self.births)} births, {once} neurons', width_ratios=[1.4, 1])
+        fig, ax = canvas(8, 3.6, 'AB', f'{len(self.births)} births, {once} neurons', width_ratios=[1, 1.15])
         n = len(self._then)
         at = [[b['step'] for b in self.births if b['layer'] == i] for i in range(n)]
         if self.births: ax['A'].hist(at, bins=np.arange(0, self.steps + self.every + 1, self.every) - .5*self.every, stacked=True, color=[matplotlib.colormaps['viridis'](.85*i/max(n - 1, 1)) for i in range(n)], label=[f'layer {i}' for i in range(n)])
@@ -833,7 +841,7 @@ def _draw_flow(self:NeuronWatch, ax, class_names):
     flow = np.zeros((C + 1, C + 1))
     for (i, n), was in last.items(): flow[was, int(now[i][n])] += 1
     names = [class_names[c] if class_names is not None and c < len(class_names) else str(c) for c in range(C)] + ['nothing']
-    ax.imshow(np.log1p(flow), cmap=tint(TASK), interpolation='nearest'); ax.grid(False)
+    ax.imshow(np.log1p(flow), cmap=tint(TASK), interpolation='nearest', aspect='auto'); ax.grid(False)
     ax.set_xticks(range(C + 1), names, rotation=90); ax.set_yticks(range(C + 1), names)
     ax.set(xlabel='serves now', ylabel='served before', title='Replaced')
     if C < 12:
@@ -874,7 +882,7 @@ def film_storm(
     calm, # loader of features and labels
     storm, # loader of the same in a storm
     watched:tuple, # features [D] in calm and in storm of one input, and its label
-    steps:tuple=(8, 20, 20), # calm, storm, calm again
+    steps:tuple=(8, 20, 24), # calm, storm, calm again
 )->list[dict]: # per step: storm (bool), acc, core [C], context [C], core_energy, context_energy, label
     "What happens in a Triarchic Brain as a storm comes and passes"
     film, twin = [], copy_brain(brain)
@@ -887,6 +895,7 @@ def film_storm(
                              core_energy=stats['core_energy'], context_energy=stats['context_energy']))
     return film
 
+# %% ../nbs/07_visualizer.ipynb #copy_brain
 def copy_brain(brain):
     "A copy that learns on its own; the eyes are shared"
     eyes = {k: v for k, v in vars(brain).items() if k in ('eyes', '_eye')}
@@ -919,32 +928,35 @@ def animate_storm(
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=[1000/fps]*(len(frames) - 1) + [2000], loop=0, optimize=True)
     return Path(path)
 
+# %% ../nbs/07_visualizer.ipynb #_storm_page
 def _storm_page(film, n, pictures, class_names):
     "One frame of the film"
     now, t = film[n], np.arange(n + 1)
     fig = Figure(figsize=(7, 2.9), dpi=90, layout='none')
-    axs = fig.subplots(1, 3, width_ratios=[.75, 1.35, 1.35], gridspec_kw=dict(left=.01, right=.99, bottom=.2, top=.84, wspace=.32))
+    axs = fig.subplots(1, 3, width_ratios=[.75, 1.35, 1.35], gridspec_kw=dict(left=.01, right=.99, bottom=.2, top=.84, wspace=.4))
     names = [class_names[c] if class_names is not None else str(c) for c in range(len(now['core']))]
     fig.suptitle('storm' if now['storm'] else 'calm', x=.012, y=.97, ha='left', fontsize=13, fontweight='bold', color=WRONG if now['storm'] else TASK)
     draw_input(axs[0], pictures[now['storm']], now['core'], f'says {names[int((now["core"] + now["context"]).argmax())]}')
     draw_contributions(axs[1], now['core'], now['context'], names)
-    top = 1.1*max(float((f['core'].abs() + f['context'].abs()).max()) for f in film) or 1
-    axs[1].set_ylim(-top, top); axs[1].set_title('core (blue) + context (orange)', fontsize=10, fontweight='normal')
+    scores = torch.stack([torch.stack([f['core'], f['context'], f['core'] + f['context']]) for f in film])
+    axs[1].set_ylim(1.1*min(float(scores.min()), -.1), 1.1*max(float(scores.max()), .1)); axs[1].set_title('core (blue) + context (orange)', fontsize=10, fontweight='normal')
     _storm_curves(axs[2], film, t)
     return fig
 
 def _storm_curves(ax, film, t):
-    "Energies up to now"
+    "Accuracy, and the energies as shares of their peaks, up to now"
     wet = [i for i, f in enumerate(film) if f['storm']]
     if wet: ax.axvspan(wet[0], wet[-1] + 1, color='0.94', lw=0)
-    for key, color in (('core_energy', CORE), ('context_energy', CONTEXT)): ax.plot(t, [1000*film[i][key] for i in t], color=color)
-    peak = max(max(f['core_energy'], f['context_energy']) for f in film)*1000 or 1
-    ax.set(xlim=(0, len(film)), ylim=(0, 1.1*peak), xlabel='step'); ax.set_title('mean |weight| × 1000', fontsize=10, fontweight='normal')
+    for key, color, style in (('acc', TASK, ':'), ('core_energy', CORE, '--'), ('context_energy', CONTEXT, '-')):
+        peak = 1 if key == 'acc' else max(f[key] for f in film) or 1
+        ax.plot(t, [film[i][key]/peak for i in t], style, color=color)
+    ax.set(xlim=(0, len(film)), ylim=(0, 1.05), xlabel='step', ylabel='energies: share of peak')
+    for x, text, color in ((0, 'accuracy', TASK), (.42, 'core', CORE), (.66, 'context', CONTEXT)): ax.text(x, 1.04, text, color=color, fontsize=10, transform=ax.transAxes)
 
 # %% ../nbs/07_visualizer.ipynb #feature_noise
 def feature_noise(x:Tensor)->Tensor:
     "Features [B,D] with noise as large as each feature's own spread"
-    return x + torch.randn_like(x)*x.std(0, keepdim=True).nan_to_num()
+    return x + torch.randn_like(x)*x.std(0, correction=0, keepdim=True)
 
 def dead_features(x:Tensor)->Tensor:
     "Features [B,D] of which a third, always the same, are silent"
@@ -994,15 +1006,17 @@ class LivePage:
         self.inside, self.n = inside, n_inputs
         with matplotlib.style.context('plasticish.figures'):
             self.fig = Figure(figsize=(8, 3.9), layout='none')
-            top = self.fig.add_gridspec(1, 2, width_ratios=[1.5, 1], left=.065, right=.985, top=.86, bottom=.46, wspace=.2)
+            top = self.fig.add_gridspec(1, 2, width_ratios=[1.5, 1], left=.085, right=.985, top=.86, bottom=.46, wspace=.2)
             low = self.fig.add_gridspec(1, n_inputs, left=.01, right=.99, top=.26, bottom=.01, wspace=.12)
             self.title = self.fig.text(.01, .955, '', fontsize=11, fontweight='bold')
             self.acc, self.move = self.fig.add_subplot(top[0]), self.fig.add_subplot(top[1])
             self.task, = self.acc.plot([], [], color=TASK, label='task, before learning')
             self.kept, = self.acc.plot([], [], color=MEMORY, label='all tasks')
+            self.alarm, = self.acc.plot([], [], 's', ms=4, color=CONTEXT, label='alarm')
             self.lines = {k: self.move.plot([], [], color=c, label=k.replace('_', ' '))[0] for k, c in inside.items()}
-            self.acc.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy'); self.acc.legend(loc='lower right')
-            self.move.set(xlabel='step'); self.move.legend(loc='upper left')
+            self.acc.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
+            self.move.set(xlabel='step', ylim=(0, 1.03), ylabel='share' + ' of the peak'*(len(inside) > 1))
+            for ax in (self.acc, self.move): ax.legend(loc='lower left', bbox_to_anchor=(-.02, .98), ncols=3, columnspacing=1, handlelength=1.2, borderpad=0)
             self.tiles = [bare(self.fig.add_subplot(g)) for g in low]
             self.images = [ax.imshow(np.ones((2, 2, 3)), extent=(0, 1, 0, 1), interpolation='nearest') for ax in self.tiles]
 
@@ -1028,6 +1042,7 @@ def thumbnail(
     f = features.abs()/features.abs().max().clamp(min=1e-12)
     return np.repeat(1 - np.nan_to_num(sheet(f))[..., None], 3, 2)
 
+# %% ../nbs/07_visualizer.ipynb #LivePage-update
 @patch
 def update(self:LivePage,
     history, # of the trainer
@@ -1041,12 +1056,16 @@ def update(self:LivePage,
     self.task.set_data(step[thin], smooth(history['task_acc'])[thin])
     tests = [np.mean(list(a.values())) if a else np.nan for a in history.get('eval_acc', [])]
     self.kept.set_data(step[thin], np.asarray(tests, float)[thin] if tests else np.full(len(step[thin]), np.nan))
-    for name, line in self.lines.items(): line.set_data(step[thin], np.array([np.nan if v is None else v for v in history[name]], float)[thin])
+    loud = [s for s, a in zip(history['step'], history.get('alarm', [])) if a]
+    self.alarm.set_data(loud, [.03]*len(loud))
+    for name, line in self.lines.items():
+        v = np.array([np.nan if v is None else v for v in history[name]], float)[thin]
+        line.set_data(step[thin], v/(np.nanmax(v, initial=0) or 1) if len(self.lines) > 1 else v)
     end = max(int(step[-1]) if len(step) else 0, 1)
-    self.acc.set_xlim(0, end); self.move.set_xlim(0, end)
-    self.move.relim(); self.move.autoscale_view(scalex=False)
+    for ax in (self.acc, self.move): ax.set_xlim(0, end)
     for ax, im, item in zip(self.tiles, self.images, [*inputs, *[None]*self.n]): self._tile(ax, im, item)
 
+# %% ../nbs/07_visualizer.ipynb #LivePage-_tile
 @patch
 def _tile(self:LivePage, ax, im, item):
     "One input and what was said about it"
@@ -1062,18 +1081,19 @@ class Dashboard:
         class_names:list[str]=None, # names of the labels; None: their numbers
         storms:dict=None, # name -> function of a batch; None: pixel storms for images, `FEATURE_STORMS` for features
         refresh:float=.5, # seconds between two pictures, at least
-        share:float=.05, # of the time that pictures may take
+        share:float=.03, # of the time that pictures may take
         live:bool=True, # look at images batch by batch, so that storms fall on pixels; False keeps the trainer's cache of features
     ):
         self.trainer, self.brain, self.refresh, self.share = trainer, trainer.brain, refresh, share
         self.names = list(class_names or [])
         self.view = Visualizer(self.brain, class_names=self.names, eyes=None)
         self.paused, self.steps_left, self.panic, self.storm, self.error, self._stopping = False, 0, False, None, None, False
-        self._todo, self._thread, self._due, self._next_draw, self._seen, self._inputs, self.draw_seconds = deque(), None, False, 0., None, [], 0.
+        self._todo, self._thread, self._due, self._next_draw, self._seen, self._inputs, self.draw_seconds, self._spent = deque(), None, False, 0., None, [], 0., 0.
         self._attach(live, storms)
         self.page = LivePage({k: c for k, c in dict(memory_fill=MEMORY, context_energy=CONTEXT, core_energy=CORE).items() if k in trainer.history})
         self._build()
         self.draw()
+        self._next_draw = 0.
 
     @property
     def running(self): return self._thread is not None and self._thread.is_alive()
@@ -1109,10 +1129,11 @@ def _weather(self:Dashboard, usual, x):
 def _watched_learn(self:Dashboard, x, y, phase):
     "Note what the brain says to the latest inputs, then let it learn"
     if self.storm and not self._on_pixels: x = self.storm(x)
-    self._due = time.monotonic() >= self._next_draw
+    self._due = self.paused or time.monotonic() >= self._next_draw # single steps are always drawn
     if self._due: self._inputs = self._answers(x, y)
     return self._learn(x, y, replace(phase, mode='panic') if self.panic else phase)
 
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_answers
 @patch
 def _answers(self:Dashboard, x, y):
     "Thumbnail, answer, right or wrong of the latest inputs"
@@ -1120,7 +1141,8 @@ def _answers(self:Dashboard, x, y):
     with untouched(self.brain): guess = self.trainer.predict(x[:n]).tolist()
     pixels = self.view.pixels(self._seen[:n]) if self._seen is not None else [None]*n
     out = [(thumbnail(p, f), f"{self.view.name(g, 9)} {'✓' if g == c else '✗'}", g == c) for p, f, g, c in zip(pixels, x, guess, y.tolist())]
-    self.draw_seconds += time.perf_counter() - t
+    self._spent = time.perf_counter() - t
+    self.draw_seconds += self._spent
     return out
 
 # %% ../nbs/07_visualizer.ipynb #Dashboard-_step_end
@@ -1136,6 +1158,7 @@ def _step_end(self:Dashboard, trainer, info):
         self._work()
         time.sleep(.02)
 
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_work
 @patch
 def _work(self:Dashboard):
     "Do what the controls have asked for; what fails is shown and changes nothing else"
@@ -1156,14 +1179,15 @@ def do(self:Dashboard,
     self._todo.append((deed, args))
     if not self.running: self._work()
 
+# %% ../nbs/07_visualizer.ipynb #Dashboard-draw
 @patch
 def draw(self:Dashboard):
     "Bring the picture up to date, and put off the next one by what this one cost"
     t = time.perf_counter()
     self.page.update(self.trainer.history, self.headline(), self._inputs)
     self.w['picture'].value = self.page.png()
-    cost = time.perf_counter() - t
-    self.draw_seconds += cost
+    self.draw_seconds += time.perf_counter() - t
+    cost, self._spent = time.perf_counter() - t + self._spent, 0.
     self._next_draw = time.monotonic() + max(self.refresh, cost/self.share)
 
 @patch
@@ -1173,15 +1197,13 @@ def headline(self:Dashboard)->str:
     if not h['step']: return 'ready'
     bits = [f"{h['phase'][-1]}, step {h['step'][-1]}"] + ['paused']*self.paused + ['panic']*self.panic
     bits += [f'storm: {self.w["storm"].value}'] if self.storm else []
-    return ' · '.join(bits + [self.alarm()]*bool(self.alarm()))
+    return ' · '.join(filter(None, [*bits, self.alarm()]))
 
 @patch
 def alarm(self:Dashboard)->str:
     "What the brain's own storm detector says, if it has one"
-    on = getattr(self.brain, 'alarm', None)
-    surprise = getattr(self.brain, 'surprise', None)
-    if on is None and surprise is not None: return f'surprise {float(surprise.level):.1f}'
-    return '' if on is None else 'ALARM' if bool(on) else 'no alarm'
+    heard = raised_alarm(self.brain)
+    return '' if heard is None else f"{'ALARM' if heard[0] else 'no alarm'} ({heard[1]:.2f})"
 
 # %% ../nbs/07_visualizer.ipynb #Dashboard-start
 @patch
@@ -1212,6 +1234,7 @@ def stop(self:Dashboard):
     self._stopping = True
     self.trainer.stop()
 
+# %% ../nbs/07_visualizer.ipynb #Dashboard-wait
 @patch
 def wait(self:Dashboard,
     timeout:float=None, # seconds; None waits until the end
@@ -1321,13 +1344,16 @@ def _build(self:Dashboard):
     self.w['panic'].disabled = not hasattr(self.brain, 'train_step')
     self._follow()
 
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_slider
 @patch
 def _slider(self:Dashboard, d):
     "The slider of a dial"
     import ipywidgets as wd
-    if d.whole: return wd.IntSlider(description=d.name, value=d.get(), min=d.low, max=min(d.high, 8*d.get()), continuous_update=False)
-    return wd.FloatLogSlider(description=d.name, value=d.get(), min=math.log10(d.low), max=math.log10(d.high), continuous_update=False, readout_format='.2g')
+    look = dict(continuous_update=False, style=dict(description_width='initial'))
+    if d.whole: return wd.IntSlider(description=d.name, value=d.get(), min=d.low, max=min(d.high, 8*d.get()), **look)
+    return wd.FloatLogSlider(description=d.name, value=d.get(), min=math.log10(d.low), max=math.log10(d.high), readout_format='.2g', **look)
 
+# %% ../nbs/07_visualizer.ipynb #Dashboard-_wire
 @patch
 def _wire(self:Dashboard):
     "Tie every control to its deed"
@@ -1370,6 +1396,7 @@ def _refill(dropdown, options):
     dropdown.options = options
     dropdown.value = kept
 
+# %% ../nbs/07_visualizer.ipynb #Dashboard-say
 @patch
 def say(self:Dashboard, text:str, wrong:bool=False):
     "A line below the picture"
