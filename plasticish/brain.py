@@ -662,7 +662,9 @@ def _queue(self:PlasticBrain, r, f, y):
 @patch
 def _fit(self:PlasticBrain, r):
     frozen = [torch.full((l.readers,), l.frozen, device=self.device) for l in self.brain]
+    first = r is self.readout and not r.fitted
     r.fit_(torch.cat(frozen) if frozen else None)
+    for b in self.drift.buffers() if first else (): b.zero_() # until now it watched the vote, whose margins are wider
 
 @patch
 def _fit_readouts(self:PlasticBrain):
