@@ -734,11 +734,12 @@ class Triarchic(Learner):
     def answer(self, x): return self.brain.predict(x)
 
 class Plastic(Learner):
-    "The `PlasticBrain` as a learner; it consolidates at the end of a stage"
+    "The `PlasticBrain` as a learner; it finds storms by itself, and consolidates at the end of a stage"
     name = 'Plastic Brain'
-    def __init__(self, in_dim, n_classes, seed=0, mode='plastic', **settings):
+    def __init__(self, in_dim, n_classes, seed=0, mode='auto', **settings):
         super().__init__(in_dim, n_classes, seed)
-        self.mode, self.brain = mode, PlasticBrain(in_dim=in_dim, num_classes=n_classes, seed=seed, **settings)
+        self.mode = 'plastic' if settings.get('published') else mode
+        self.brain = PlasticBrain(in_dim=in_dim, num_classes=n_classes, seed=seed, **settings)
     def learn(self, x, y): self.brain.train_step(x, y, mode=self.mode)
     def end_phase(self): self.brain.consolidate()
     def answer(self, x): return self.brain.predict(x)
@@ -772,12 +773,12 @@ def life_phases(
     batch_size: int = 256,  # features a step
     seed: int = 0,  # fixes the order
     mode: str = 'plastic',  # mode of the calm phases
-    storm_mode: str = 'panic',  # mode of the storm
+    storm_mode: str = '',  # mode of the storm; '' for panic, or auto where the calm phases are
 ) -> list:  # of PhaseConfig
     "One phase per group of classes, then a storm over the first group"
     load = lambda ds, classes: ds.subset(classes=classes).loader(batch_size, shuffle=True, seed=seed)
     calm = [PhaseConfig(name, epochs, load(train, classes), mode=mode, consolidate_after=True) for name, classes in phases.items()]
-    return calm + [PhaseConfig('storm', epochs, load(storm_train, next(iter(phases.values()))), mode=storm_mode)]
+    return calm + [PhaseConfig('storm', epochs, load(storm_train, next(iter(phases.values()))), mode=storm_mode or ('auto' if mode == 'auto' else 'panic'))]
 
 # %% ../nbs/08_experiments.ipynb #life_tasks
 def life_tasks(
@@ -871,7 +872,7 @@ def live(
     batch_size: int = 64,  # features a step
     seed: int = 0,  # order and every draw
     mode: str = 'plastic',  # mode of the calm phases
-    storm_mode: str = 'panic',  # mode of the storm
+    storm_mode: str = '',  # mode of the storm; '' for panic, or auto where the calm phases are
     on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
     device: str = 'auto',  # 'auto' takes a GPU if there is one
     cache_dir=None,  # where features are kept (None: `default_cache_dir()`)
@@ -894,7 +895,7 @@ def live(
     args = dict(brain=make_brain(eyes.out_dim, splits['train'].classes, device), device=device, seed=seed, save_every=save_every,
                 phases=life_phases(feats['train'], feats['storm_train'], groups, epochs, batch_size, seed, mode, storm_mode),
                 eval_loaders=life_tasks(feats['test'], feats['storm_test'], groups), eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
-    trainer = PlasticTrainer.resume(out, **args) if resume else PlasticTrainer(checkpoint_dir=out, **args)
+    trainer = PlasticTrainer.resume(out, **args) if resume and list_checkpoints(out) else PlasticTrainer(checkpoint_dir=out, **args)
     trainer.train(verbose=verbose)
     return Life(trainer, seconds, sum(map(len, feats.values())), sum(looked), source)
 
@@ -958,6 +959,7 @@ def command(f):
         given = vars(parser.parse_args())
         try: f(**given)
         except (ValueError, TypeError, OSError, RuntimeError) as e: leave(1, e)
+        except KeyboardInterrupt: leave(130, 'interrupted')
     return run
 
 # %% ../nbs/08_experiments.ipynb #save_life
@@ -993,8 +995,8 @@ def plasticish_run(
     epochs: int = 1,  # passes over each phase
     batch_size: int = 64,  # images a step
     seed: int = 0,  # order and every draw
-    mode: str = 'plastic',  # mode of the calm phases: plastic, panic, or inference (watch only)
-    storm_mode: str = 'panic',  # mode of the storm: panic, plastic, or inference (watch only)
+    mode: str = 'plastic',  # mode of the calm phases: plastic, auto (the brain finds storms by itself), panic, or inference (watch only)
+    storm_mode: str = '',  # mode of the storm, likewise; default: panic, or auto with --mode auto
     on_error: str = 'raise',  # unreadable image files: 'raise', or 'skip' and count them
     device: str = 'auto',  # auto, cpu, cuda
     out: str = 'plasticish_run',  # folder for config, history, report, pictures, checkpoints
