@@ -366,6 +366,7 @@ def resize_(self:PlasticReadout,
     lateral = mirrored(self.lateral)[old][:, old] * on[:, None] * on if len(self.lateral) else self.lateral.new_zeros(len(keep), len(keep))
     self.lateral, self.target, self.weight = lateral, pick(self.target), pick(self.weight)
 
+# %% ../nbs/05_brain.ipynb #PlasticReadout-take_in_
 @patch
 def take_in_(self:PlasticReadout,
              h:Tensor, # activity [B,R]
@@ -484,6 +485,7 @@ def new_layer(self:PlasticBrain,
     self.born += 1
     return layer
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_restack
 @patch
 def _restack(self:PlasticBrain,
              layers:list, # the new stack
@@ -504,6 +506,7 @@ def _readouts(self:PlasticBrain):
     "The readout of calm, and that of storms once there has been one"
     return [self.readout, self.shelter] if len(self.shelter.lateral) or self.shelter.counters.any() else [self.readout]
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-add_layer
 @patch
 def add_layer(self:PlasticBrain,
               index:int=None, # where, negative from the end; None: at the end
@@ -517,6 +520,7 @@ def add_layer(self:PlasticBrain,
     self._restack(layers)
     return i
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-remove_layer
 @patch
 def remove_layer(self:PlasticBrain, i:int)->NeuromodulatedBlock:
     "Take layer `i` out and return it"
@@ -537,6 +541,7 @@ def replace_layer(self:PlasticBrain, i:int, new:NeuromodulatedBlock=None)->Neuro
     self._restack(layers)
     return old
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-freeze_layer
 @patch
 def freeze_layer(self:PlasticBrain, i:int):
     "Layer `i` stops learning; it keeps its maturity"
@@ -571,6 +576,7 @@ def features(self:PlasticBrain,
     if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
     return compress(check_features(x, self.in_dim).to(self.device), self.power)
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch
 def _think(self:PlasticBrain, f, mode, readers=True):
     out, codes = f, []
@@ -587,6 +593,7 @@ def answer(self:PlasticBrain,
     "The memory's vote times the layers' prediction"
     return self._judge(f, mode)[0]
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_judge
 @patch
 def _judge(self:PlasticBrain, f, mode):
     "The answer, and what was learned in calm alone would say"
@@ -607,6 +614,7 @@ def _consult(self:PlasticBrain, q):
     kind = torch.where(slots < 0, -1, m.guest[slots].long())
     return vote(sim, m.labels_at(slots), m.n_classes, m.temperature), vote(sim, kind, 2, m.temperature)[:, 1:]
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-forward
 @patch
 @torch.no_grad()
 def forward(self:PlasticBrain,
@@ -646,6 +654,7 @@ def _settle(self:PlasticBrain, r):
     for layer, h in zip(self.brain, codes):
         if not self.hebbian: layer.activity[:h.shape[1]] += (h > 0).sum(0)
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_queue
 @patch
 def _queue(self:PlasticBrain, r, f, y):
     grown = 1.5
@@ -701,6 +710,7 @@ def train_step(self:PlasticBrain,
     if memorize: self.memory.update(keys, y, phase, foul)
     return right.float().mean().item()
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_watch
 @patch
 def _watch(self:PlasticBrain, calm, y, mode):
     "Tell the drift detector how clearly calm knowledge saw the right classes; the mode that follows"
