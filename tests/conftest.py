@@ -9,5 +9,5 @@ torch.set_num_threads(1)
 def processes():
     "Processes that start in milliseconds, because their parent has imported torch already"
     ctx = multiprocessing.get_context('forkserver')
-    ctx.set_forkserver_preload(['pytest', 'plasticish.training', 'plasticish.brain'])
+    ctx.set_forkserver_preload(['pytest', 'plasticish.training', 'plasticish.brain', 'plasticish.experiments'])
     return ctx

@@ -1,5 +1,5 @@
 "The commands as a person calls them: in a process of their own"
-import os, signal, subprocess, sys, time
+import csv, os, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 
@@ -21,16 +21,42 @@ def test_what_a_person_can_mend_is_one_line(tmp_path):
 
 def accuracies(out): return [line.split()[:6] for line in (out/'report.txt').read_text().splitlines() if line.startswith(('low', 'high', 'storm'))]
 
-def test_a_killed_run_resumes_to_the_same_table(tmp_path):
-    common = '--data', 'digits', '--cache_dir', tmp_path/'cache'
-    code, said, err = call('plasticish_run', *common, '--out', tmp_path/'whole')
+def as_script(*args):
+    "What the console script does, in a process that has imported everything already"
+    from plasticish.experiments import plasticish_run
+    sys.argv = ['plasticish_run', *map(str, args)]
+    plasticish_run()
+
+def kill_when(processes, out, pattern, *args):
+    "Start the command and kill it as soon as `out` holds a file like `pattern`"
+    p = processes.Process(target=as_script, args=('--out', out, *args))
+    p.start()
+    while p.exitcode is None and not list(out.glob(pattern)): time.sleep(.01)
+    os.kill(p.pid, signal.SIGKILL)
+    p.join()
+    assert p.exitcode == -signal.SIGKILL
+    assert not (out/'report.txt').exists()
+
+def digits(folder, classes=4, n=50):
+    "Small pictures of the first few digits, a folder per class"
+    from PIL import Image
+    from sklearn.datasets import load_digits
+    images, labels = load_digits().images*15, load_digits().target
+    for c in range(classes):
+        (folder/str(c)).mkdir(parents=True)
+        for i, image in enumerate(images[labels == c][:n]): Image.fromarray(image.astype('uint8')).save(folder/str(c)/f'{i}.png')
+    return folder
+
+def test_a_killed_run_resumes_to_the_same_table(processes, tmp_path):
+    cache, killed = ('--cache_dir', tmp_path/'cache'), tmp_path/'killed'
+    begin = ('--data', 'folder', '--data_root', digits(tmp_path/'digits'), '--phases', 'low=0,1;high=2,3', '--batch_size', 10, '--mode', 'auto')
+    code, said, err = call('plasticish_run', *begin, *cache, '--out', tmp_path/'whole')
     assert code == 0, err
     assert 'forgetting' in said and len(accuracies(tmp_path/'whole')) == 3
-    p = start('plasticish_run', *common, '--out', tmp_path/'killed', '--save_every', 2)
-    while p.poll() is None and not list((tmp_path/'killed').glob('checkpoint-*.json')): time.sleep(.01)
-    os.kill(p.pid, signal.SIGKILL)
-    assert p.wait() == -signal.SIGKILL
-    assert not (tmp_path/'killed'/'report.txt').exists()
-    code, _, err = call('plasticish_run', '--resume', '--out', tmp_path/'killed', '--cache_dir', tmp_path/'cache')
-    assert code == 0, err
-    assert accuracies(tmp_path/'killed') == accuracies(tmp_path/'whole')
+    kill_when(processes, killed, 'config.json', *begin, *cache)
+    kill_when(processes, killed, 'checkpoint-*.json', '--resume', '--save_every', 2, *cache)
+    last = processes.Process(target=as_script, args=('--resume', '--out', killed, *cache))
+    last.start(); last.join()
+    assert last.exitcode == 0
+    assert accuracies(killed) == accuracies(tmp_path/'whole')
+    assert {r['alarm'] for r in csv.DictReader((killed/'history.csv').open())} <= {'True', 'False'}
