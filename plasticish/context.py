@@ -87,7 +87,8 @@ def margin(
 )->Tensor: # [B]
     "How far the right class stands above the best other one"
     right = logits.gather(1, y[:, None])[:, 0]
-    return right - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+    rest = logits.scatter(1, y[:, None], -torch.inf).amax(1)
+    return right - rest.masked_fill(rest == -torch.inf, 0)
 
 # %% ../nbs/03_context.ipynb #Surprise
 class Surprise(nn.Module):

@@ -4,7 +4,8 @@
 
 # %% ../nbs/00_eyes.ipynb #code-from-future-import-annotations
 from __future__ import annotations
-import copy, functools, hashlib, json, logging, math, os, pickle, shutil, time
+import copy, functools, hashlib, json, logging, math, os, pickle, shutil, time, zipfile
+from contextlib import contextmanager
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, torch, torch.nn.functional as F
@@ -18,13 +19,13 @@ from tqdm.auto import tqdm
 from fastcore.basics import patch
 
 # %% auto #0
-__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS', 'bundled_path', 'check_features',
-           'check_labels', 'digest', 'fn_key', 'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles',
-           'only_classes', 'split_off', 'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits',
-           'create_cifar10_loaders', 'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock',
-           'SmallResNet', 'PretrainedEyes', 'bf16_is_native', 'FeatureDataset', 'data_key', 'default_cache_dir',
-           'cache_features', 'split_features', 'digits_features', 'cifar10_features', 'read_sheets', 'random_views',
-           'train_eyes']
+__all__ = ['log', 'MAX_CLASSES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_PIXELS', 'CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS',
+           'bundled_path', 'check_features', 'check_labels', 'check_count', 'check_number', 'check_device', 'digest',
+           'fn_key', 'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles', 'only_classes',
+           'split_off', 'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders',
+           'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'PretrainedEyes',
+           'bf16_is_native', 'FeatureDataset', 'data_key', 'default_cache_dir', 'cache_features', 'split_features',
+           'digits_features', 'cifar10_features', 'read_sheets', 'random_views', 'train_eyes']
 
 # %% ../nbs/00_eyes.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -38,11 +39,17 @@ def check_features(
     "Validate a batch of features; raises `TypeError` (not a float tensor) or `ValueError` (shape, empty, not finite)"
     if not isinstance(x, Tensor): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {type(x).__name__}")
     if not x.is_floating_point(): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {x.dtype}")
+    _check_dense(x, name)
     if x.ndim != 2 or x.shape[1] != dim: raise ValueError(f"{name}: expected shape [B, {dim}], got {list(x.shape)}")
     if len(x) == 0: raise ValueError(f"{name}: expected at least one row, got an empty batch")
     x = x.detach().float().contiguous()
     if not x.sum().isfinite(): _check_finite(x, name)
     return x
+
+# %% ../nbs/00_eyes.ipynb #_check_dense
+def _check_dense(x, name):
+    "Refuse a tensor that holds no values, or not all of them"
+    if x.is_meta or x.layout != torch.strided: raise TypeError(f"{name}: expected a dense tensor, got {'one without values' if x.is_meta else x.layout}")
 
 # %% ../nbs/00_eyes.ipynb #_check_finite
 def _check_finite(x, name):
@@ -51,22 +58,60 @@ def _check_finite(x, name):
     if len(bad): raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {bad[0].item()}")
 
 # %% ../nbs/00_eyes.ipynb #check_labels
+MAX_CLASSES = 100_000
+
 def check_labels(
     y: Tensor,  # labels `[B]`, any integer dtype
-    n_classes: int | None,  # labels must be below it; None: an open label set
+    n_classes: int | None,  # labels must be below it; None: an open label set, up to `MAX_CLASSES`
     batch: int,  # number of labels that is expected
     name: str = 'y',  # argument name for the error
 ) -> Tensor:  # int64 `[B]`
     "Validate a batch of labels; raises `TypeError` (not integers) or `ValueError` (length, range)"
     if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"{name}: expected an integer tensor [{batch}], got {getattr(y, 'dtype', type(y).__name__)}")
+    _check_dense(y, name)
     if y.ndim != 1 or len(y) != batch: raise ValueError(f"{name}: expected shape [{batch}], got {list(y.shape)}")
-    y = y.detach().long()
+    y, n_classes = y.detach().long(), MAX_CLASSES if n_classes is None else n_classes
     lo, hi = y.aminmax() if len(y) else (y.new_zeros(()),)*2
     if lo < 0: raise ValueError(f"{name}: expected labels >= 0, got {lo.item()}")
-    if n_classes is not None and hi >= n_classes:
-        raise ValueError(f"{name}: expected labels below {n_classes}, got {hi.item()}")
+    if hi >= n_classes: raise ValueError(f"{name}: expected labels below {n_classes}, got {hi.item()}")
     return y
+
+# %% ../nbs/00_eyes.ipynb #check_count
+def check_count(
+    n,  # what should be a number of things
+    name: str = 'n',  # argument name for the error
+    least: int = 1,  # smallest that makes sense
+    most: int | None = None,  # largest that makes sense
+) -> int:
+    "Validate a count; raises `TypeError` (no integer) or `ValueError` (range)"
+    span = f'an integer >= {least}' if most is None else f'an integer from {least} to {most}'
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)): raise TypeError(f"{name}: expected {span}, got {n!r}")
+    if n < least or most is not None and n > most: raise ValueError(f"{name}: expected {span}, got {n}")
+    return int(n)
+
+# %% ../nbs/00_eyes.ipynb #check_number
+def check_number(
+    v,  # what should be a number
+    name: str = 'v',  # argument name for the error
+    low: float = -math.inf,  # smallest that makes sense
+    high: float = math.inf,  # largest that makes sense
+    above: bool = False,  # it must lie above `low`
+) -> float:
+    "Validate a finite number; raises `TypeError` (no number) or `ValueError` (range, NaN)"
+    if isinstance(v, bool) or not isinstance(v, (int, float, np.number)): raise TypeError(f"{name}: expected a number, got {v!r}")
+    if not math.isfinite(v) or not low <= v <= high or above and v == low:
+        raise ValueError(f"{name}: expected a number {'above' if above else 'from'} {low:g}{f' to {high:g}' if high < math.inf else ''}, got {v}")
+    return v
+
+# %% ../nbs/00_eyes.ipynb #check_device
+def check_device(
+    device: str | torch.device,  # what should be a device
+    name: str = 'device',  # argument name for the error
+) -> torch.device:
+    "Validate a device; raises `ValueError`"
+    try: return torch.device(device)
+    except (RuntimeError, TypeError): raise ValueError(f"{name}: expected a torch device such as 'cpu' or 'cuda', got {device!r}") from None
 
 # %% ../nbs/00_eyes.ipynb #digest
 def digest(*parts) -> str:
@@ -128,11 +173,23 @@ class ImageArray(Dataset):
     def fingerprint(self): return digest(self.images, self.labels, fn_key(self.transform))
 
 # %% ../nbs/00_eyes.ipynb #open_image
+MAX_PIXELS = 89_000_000
+
 def open_image(path) -> Image.Image:
-    "Decode an image file to RGB; raises `ValueError` that names the file"
+    "Decode an image file to RGB, the first frame of several; raises `ValueError` that names the file"
     try:
-        with Image.open(path) as img: return img.convert('RGB')
+        with Image.open(path) as img:
+            if img.width*img.height > MAX_PIXELS: raise ValueError(f'{img.width} x {img.height} pixels are more than {MAX_PIXELS}')
+            return _eight_bits(img).convert('RGB')
     except Exception as e: raise ValueError(f"{path}: expected an image file, could not decode it ({e})") from None
+
+def _eight_bits(img):
+    "Grey values of 16 bits as 8; of an image with 32 bits a value, whose range nobody knows, an error"
+    if img.mode == 'F': raise ValueError('its values are floats of unknown range')
+    if not img.mode.startswith('I'): return img
+    x = np.asarray(img).astype(np.int64)
+    if x.min() < 0 or x.max() > 65535: raise ValueError('its values need more than 16 bits')
+    return Image.fromarray((x >> 8).astype(np.uint8))
 
 # %% ../nbs/00_eyes.ipynb #ImageFiles
 class ImageFiles(Dataset):
@@ -389,7 +446,12 @@ def _read_state(path):
     if not Path(path).is_file(): raise FileNotFoundError(f"weights: expected 'imagenet', 'bundled', None or a file, found no file {path}")
     try:
         if str(path).endswith('.safetensors'): return load_file(path)
-        return torch.load(path, map_location='cpu', weights_only=True)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as z: size = sum(i.file_size for i in z.infolist())
+            if size > 2*os.path.getsize(path): raise ValueError(f'it would grow to {size} bytes when unpacked')
+        state = torch.load(path, map_location='cpu', weights_only=True)
+        if not isinstance(state, dict): raise ValueError(f'it holds a {type(state).__name__}')
+        return state
     except Exception as e: raise ValueError(f"weights: expected a state dict in {path}, could not read it ({e})") from None
 
 # %% ../nbs/00_eyes.ipynb #_build
@@ -407,7 +469,9 @@ def _build(model, weights):
     state = None if weights is None else _imagenet_state(model) if weights == 'imagenet' else _read_state(weights)
     if state is not None:
         try: net.load_state_dict(state)
-        except RuntimeError as e: raise ValueError(f"weights: expected weights of {model} in {weights}: {e}") from None
+        except (RuntimeError, TypeError, AttributeError) as e: raise ValueError(f"weights: expected weights of {model} in {weights}: {e}") from None
+        bad = [k for k, v in net.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
+        if bad: raise ValueError(f"weights: expected finite numbers in {weights}, got NaN or infinity in {bad[0]}")
     return (net, net.head[0].out_channels, 32) if model == 'small' else (net, _drop_classifier(net, model), 224)
 
 # %% ../nbs/00_eyes.ipynb #PretrainedEyes
@@ -464,7 +528,8 @@ def forward(self: PretrainedEyes,
     "Look at a batch; raises `TypeError` (not a float tensor) or `ValueError` (shape, empty, NaN or infinity)"
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError(f"x: expected a float tensor [B, 3, H, W], got {getattr(x, 'dtype', type(x).__name__)}")
-    if x.ndim != 4 or x.shape[1] != 3 or len(x) == 0: raise ValueError(f"x: expected shape [B, 3, H, W] with B >= 1, got {list(x.shape)}")
+    _check_dense(x, 'x')
+    if x.ndim != 4 or x.shape[1] != 3 or not x.numel(): raise ValueError(f"x: expected shape [B, 3, H, W] with B >= 1, got {list(x.shape)}")
     if not x.sum().isfinite(): _check_finite(x, 'x')
     with torch.no_grad():
         dtype = next(self.fast.parameters()).dtype
@@ -494,9 +559,12 @@ class FeatureDataset(Dataset):
         labels,  # `[N]` integers
         classes=None,  # class names
     ):
-        self.features, self.labels = features, torch.as_tensor(labels, dtype=torch.int64)
-        if len(self.features) != len(self.labels):
-            raise ValueError(f"labels: expected {len(self.features)} labels, one per feature, got {len(self.labels)}")
+        if not isinstance(features, Tensor) or not features.is_floating_point() or features.ndim != 2:
+            raise TypeError(f"features: expected a float tensor [N, D], got {getattr(features, 'dtype', type(features).__name__)} {list(getattr(features, 'shape', []))}")
+        try: labels = torch.as_tensor(labels)
+        except (TypeError, ValueError, RuntimeError) as e: raise TypeError(f"labels: expected integers [N], got {type(labels).__name__} ({e})") from None
+        if labels.shape[:1] != features.shape[:1]: raise ValueError(f"labels: expected {len(features)} labels, one per feature, got shape {list(labels.shape)}")
+        self.features, self.labels = features, check_labels(labels if len(labels) else labels.long(), None, len(features), 'labels')
         self.classes = list(classes) if classes is not None else None
     def __len__(self): return len(self.labels)
     def __getitem__(self, i): return self.features[i].float(), self.labels[i]
@@ -559,6 +627,24 @@ def _make_array(path, shape, dtype):
         with open(path, 'r+b') as f: os.posix_fallocate(f.fileno(), 0, os.path.getsize(path))
     return arr
 
+# %% ../nbs/00_eyes.ipynb #_mapped
+_DAMAGE = OSError, ValueError, KeyError, TypeError, RecursionError  # what reading a damaged cache may raise
+
+def _mapped(path, dtype, ndim, mode='r'):
+    "A .npy file as a memory map, so that a size it lies about allocates nothing; raises `ValueError` if it holds something else"
+    try: x = np.load(path, mmap_mode='r', allow_pickle=False)
+    except Exception as e: raise ValueError(f'{Path(path).name} is no array ({e})') from None
+    if mode != 'r' and isinstance(x, np.memmap): x = np.load(path, mmap_mode=mode, allow_pickle=False)  # not before: r+ would extend a file that lies
+    if not isinstance(x, np.memmap) or x.dtype != dtype or x.ndim != ndim or not x.flags.c_contiguous: raise ValueError(f'{Path(path).name} holds something else')
+    return x
+
+# %% ../nbs/00_eyes.ipynb #_on_disk
+@contextmanager
+def _on_disk(folder):
+    "Let what the disk refuses name the folder"
+    try: yield
+    except OSError as e: raise OSError(f"cache_dir: could not keep features in {folder} ({e})") from e
+
 # %% ../nbs/00_eyes.ipynb #_PartialCache
 class _PartialCache:
     "Rows of features on their way to disk; `done` of them have arrived"
@@ -567,12 +653,14 @@ class _PartialCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.y = np.zeros(n, np.int64)
         try:
-            self.done = json.loads((self.folder/'done.json').read_text())['done']
-            self.x = np.lib.format.open_memmap(self.folder/'features.npy', mode='r+')
-            self.y[:self.done] = np.load(self.folder/'labels.npy')[:self.done]
-        except (OSError, ValueError, KeyError): self.done = 0
+            self.x, y = _mapped(self.folder/'features.npy', np.float32, 2, 'r+'), _mapped(self.folder/'labels.npy', np.int64, 1)
+            if not len(self.x) == len(y) == n: raise ValueError('its files disagree')
+            self.done = check_count(json.loads((self.folder/'done.json').read_text())['done'], 'done', 0, n)
+            self.y[:self.done] = check_labels(torch.tensor(y), None, n, 'labels.npy')[:self.done]
+        except _DAMAGE: self.done = 0
     def write(self, x, y):
-        if self.x is None or self.done == 0: self.x = _make_array(self.folder/'features.npy', (self.n, x.shape[1]), np.float32)
+        if self.done == 0: self.x = _make_array(self.folder/'features.npy', (self.n, x.shape[1]), np.float32)
+        if x.shape[1:] != self.x.shape[1:]: raise ValueError(f'eyes: expected features [B, {self.x.shape[1]}] as before, got {list(x.shape)}')
         self.x[self.done:self.done + len(x)], self.y[self.done:self.done + len(x)] = x, y
         self.done += len(x)
     def flush(self):
@@ -587,21 +675,23 @@ def _look_at_all(eyes, loader, partial, transform_fn, bar):
     last = time.monotonic()
     for x, y in loader:
         x = transform_fn(x) if transform_fn else x
-        partial.write(eyes(x).cpu().numpy(), np.asarray(y))
+        f = eyes(x).cpu().float().numpy()
+        with _on_disk(partial.folder): partial.write(f, np.asarray(y))
         bar.update(len(x))
-        if time.monotonic() - last > 5:
-            partial.flush(); last = time.monotonic()
-    partial.flush()
+        if time.monotonic() - last < 5: continue
+        with _on_disk(partial.folder): partial.flush()
+        last = time.monotonic()
+    with _on_disk(partial.folder): partial.flush()
 
 # %% ../nbs/00_eyes.ipynb #_open_cache
-def _open_cache(folder, classes):
-    "The features of a finished cache, memory-mapped"
+def _open_cache(folder, n, classes):
+    "The `n` features of a finished cache, memory-mapped"
     try:
-        x, y = np.load(folder/'features.npy', mmap_mode='c'), np.load(folder/'labels.npy')
-        if len(x) != len(y) or json.loads((folder/'done.json').read_text())['done'] != len(y): raise ValueError('its files disagree')
-    except (OSError, ValueError, KeyError) as e:
+        x, y = _mapped(folder/'features.npy', np.float32, 2, 'c'), np.array(_mapped(folder/'labels.npy', np.int64, 1))
+        if not len(x) == len(y) == n or json.loads((folder/'done.json').read_text()) != dict(done=n): raise ValueError('its files disagree')
+        return FeatureDataset(torch.from_numpy(x), y, classes)
+    except _DAMAGE as e:
         raise ValueError(f"cache_dir: expected a complete feature cache in {folder}, it is damaged ({e}); delete it to build it anew") from None
-    return FeatureDataset(torch.from_numpy(x), y, classes)
 
 # %% ../nbs/00_eyes.ipynb #cache_features
 def cache_features(
@@ -615,21 +705,27 @@ def cache_features(
 ) -> FeatureDataset:  # memory-mapped features in the order of the data set
     "Compute features once and keep them on disk, keyed by weights, preprocessing, data and transform"
     ds = data.dataset if isinstance(data, DataLoader) else data
+    if not (hasattr(ds, '__len__') and hasattr(ds, '__getitem__')): raise TypeError(f"data: expected a data set with a length, got {type(ds).__name__}")
     if len(ds) == 0: raise ValueError("data: expected at least one image, got an empty data set")
     if isinstance(ds, FeatureDataset): return ds
+    if not callable(eyes): raise TypeError(f"eyes: expected something callable on images, got {eyes!r}")
+    check_count(batch_size, 'batch_size')
     workers = getattr(data, 'num_workers', 0) if num_workers is None else num_workers
     eyes_key = eyes.fingerprint() if hasattr(eyes, 'fingerprint') else fn_key(eyes)
     folder = Path(cache_dir or default_cache_dir())/digest('v1', eyes_key, data_key(ds), fn_key(transform_fn))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f'{folder}.lock'):
+    with _on_disk(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        open(f'{folder}.lock', 'ab').close()
+        lock = FileLock(f'{folder}.lock').acquire()
+    with lock:
         if not folder.exists():
-            partial = _PartialCache(f'{folder}.partial', len(ds))
+            with _on_disk(folder): partial = _PartialCache(f'{folder}.partial', len(ds))
             rest = Subset(ds, range(partial.done, len(ds))) if partial.done else ds
             loader = DataLoader(rest, batch_size, num_workers=workers, collate_fn=getattr(data, 'collate_fn', None))
             with tqdm(total=len(ds), initial=partial.done, unit='img', desc='eyes', disable=not progress) as bar:
                 _look_at_all(eyes, loader, partial, transform_fn, bar)
-            os.replace(partial.folder, folder)
-    return _open_cache(folder, getattr(ds, 'classes', None))
+            with _on_disk(folder): os.replace(partial.folder, folder)
+    return _open_cache(folder, len(ds), getattr(ds, 'classes', None))
 
 # %% ../nbs/00_eyes.ipynb #split_features
 def split_features(

@@ -69,6 +69,7 @@ def _check_phase(p):
     need(p.transform_fn is None or callable(p.transform_fn), 'transform_fn', 'callable or None', TypeError)
     need(p.neurogenesis is None or isinstance(p.neurogenesis, bool), 'neurogenesis', 'True, False or None')
     for flag in ('memorize', 'consolidate_after', 'cache'): need(isinstance(getattr(p, flag), bool), flag, 'True or False', TypeError)
+    for text in ('description', 'task'): need(getattr(p, text) is None or isinstance(getattr(p, text), str), text, 'a string or None', TypeError)
     need(p.max_steps is None or _is_count(p.max_steps), 'max_steps', 'an int of at least 1, or None')
 
 # %% ../nbs/06_trainer.ipynb #code-imagenet-mean-imagenet-std-485-456-406-2
@@ -530,11 +531,11 @@ class Trainer:
         save_every:int|None=None, # steps between automatic checkpoints
         save_minutes:float|None=10, # minutes between automatic checkpoints
     ):
+        _check_settings(eval_interval=eval_interval, eval_samples=eval_samples, save_every=save_every, save_minutes=save_minutes, seed=seed, device=device)
         self.brain, self.phases, self.device = brain, _check_phases(phases), torch.device(device)
         self.eval_loaders, self.eval_interval, self.eval_samples = _check_tasks(eval_loaders), eval_interval, eval_samples
         self.seed, self.cache_dir, self._eyes = seed, cache_dir, eyes
         self.checkpoint_dir, self.save_every, self.save_minutes = checkpoint_dir and Path(checkpoint_dir), save_every, save_minutes
-        if not _is_count(eval_interval): raise ValueError(f'eval_interval should be an int of at least 1, got {eval_interval!r}')
         _check_able(brain, self.phases)
         if isinstance(brain, nn.Module): brain.to(self.device)
         if eyes is not None and not callable(eyes): raise TypeError(f'eyes should be callable on images [B,3,H,W], or None, got {eyes!r}')
@@ -545,6 +546,17 @@ class Trainer:
         self._rng, self._running, self._stop, self._saved_at = None, False, None, time.monotonic()
         self._tests = {f'eval_loaders[{k!r}]': v for k, v in self.eval_loaders.items()}
         self._looked, self._sets, self._callbacks = {}, {}, {e: [] for e in EVENTS}
+
+# %% ../nbs/06_trainer.ipynb #_check_settings
+def _check_settings(device, seed, save_minutes, **counts):
+    "Raise `ValueError` for a setting of a trainer that cannot work"
+    def need(ok, name, what, got):
+        if not ok: raise ValueError(f'{name} should be {what}, got {got!r}')
+    for name, v in counts.items(): need(_is_count(v) or v is None and name != 'eval_interval', name, 'an int of at least 1', v)
+    need(isinstance(seed, int) and not isinstance(seed, bool), 'seed', 'an int', seed)
+    need(save_minutes is None or isinstance(save_minutes, (int, float)) and save_minutes >= 0, 'save_minutes', 'a number of at least 0, or None', save_minutes)
+    try: torch.device(device)
+    except (RuntimeError, TypeError): need(False, 'device', 'a torch device', device)
 
 # %% ../nbs/06_trainer.ipynb #_check_phases
 def _check_phases(phases):
@@ -633,6 +645,15 @@ def _prepare(self:Trainer, progress):
         self._test_set(loader, name)
     self.eye_seconds += time.perf_counter() - t
 
+# %% ../nbs/06_trainer.ipynb #_pair
+def _pair(batch):
+    "What a loader gave as two tensors; raises `TypeError` if it is anything else"
+    try:
+        x, y = map(torch.as_tensor, batch)
+        if x.is_meta or y.is_meta: raise ValueError('tensors without values')
+    except (TypeError, ValueError, RuntimeError) as e: raise TypeError(f'data_loader should give pairs (x, y) of tensors, got a {type(batch).__name__} ({e})') from None
+    return x, y
+
 # %% ../nbs/06_trainer.ipynb #Trainer-_batches
 @patch
 def _batches(self:Trainer, phase):
@@ -642,9 +663,9 @@ def _batches(self:Trainer, phase):
     order = getattr(getattr(loader, 'sampler', None), 'set_epoch', None)
     if order: order(self.at['epoch'])
     seed = (self.seed*1_000_003 + self.at['phase']*10_007 + self.at['epoch']) % 2**31
-    for n, (x, y) in enumerate(seeded_iter(loader, seed, self.at['batch']), self.at['batch']):
+    for n, batch in enumerate(seeded_iter(loader, seed, self.at['batch']), self.at['batch']):
         if phase.max_steps and n >= phase.max_steps: return
-        x, y = torch.as_tensor(x).to(self.device), torch.as_tensor(y).to(self.device)
+        x, y = (v.to(self.device) for v in _pair(batch))
         if todo and phase.transform_fn: x = phase.transform_fn(x)
         yield self._features(x), y
 
@@ -946,8 +967,15 @@ def _pack(obj, tensors, path='state'):
 # %% ../nbs/06_trainer.ipynb #_grow
 def _grow(x, rows):
     "`x` with its last row repeated up to `rows`; raises `ValueError` for a size nothing was trimmed from"
-    if not len(x) <= rows <= MAX_TRIMMED//max(1, x[0].nbytes): raise ValueError(f'a tensor of {rows} rows')
+    if not isinstance(rows, int) or not 0 < len(x) <= rows <= MAX_TRIMMED//max(1, x[0].nbytes): raise ValueError(f'a tensor of {rows} rows')
     return torch.cat([x, x[-1:].expand(rows - len(x), *x.shape[1:])])
+
+def _grown(obj, tensors):
+    "Bytes that the trimmed tensors in `obj` will take"
+    if not isinstance(obj, dict): return 0
+    if 'tensor' in obj: return tensors[obj['tensor']][:1].nbytes*int(obj['rows']) if 'rows' in obj else 0
+    (kind, v), = obj.items()
+    return sum(_grown(x[1] if kind == 'dict' else x, tensors) for x in v)
 
 # %% ../nbs/06_trainer.ipynb #_unpack
 def _unpack(obj, tensors):
@@ -972,7 +1000,7 @@ MAX_ROWS = 50_000_000
 
 def _unruns(runs):
     "The list that `_runs` was given; raises `ValueError` for one that would not fit in memory"
-    if sum(n for n, _ in runs) > MAX_ROWS: raise ValueError(f'a history of more than {MAX_ROWS} rows')
+    if not all(isinstance(n, int) and n > 0 for n, _ in runs) or sum(n for n, _ in runs) > MAX_ROWS: raise ValueError(f'a history of more than {MAX_ROWS} rows')
     return [v for n, v in runs for _ in range(n)]
 
 # %% ../nbs/06_trainer.ipynb #_fsync
@@ -1051,10 +1079,12 @@ def read_checkpoint(
     if not isinstance(doc, dict) or doc.get('format') != FORMAT: raise CheckpointError(f'{path} is no checkpoint of plasticish')
     version = doc.get('version')
     if isinstance(version, int) and version > VERSION: raise CheckpointError(f'{path} was written by a newer plasticish (format {version}, this one reads up to {VERSION}): upgrade plasticish')
-    if doc.get('seal') != _seal(doc): raise CheckpointError(f'{path} is damaged: its contents do not match their seal')
     try:
+        if doc.get('seal') != _seal(doc): raise ValueError('its contents do not match their seal')
         if _sha(path.with_suffix('.safetensors')) != doc['tensors_sha256']: raise ValueError('its tensors do not match their checksum')
-        return _unpack(doc['body'], load_file(path.with_suffix('.safetensors')))
+        tensors = load_file(path.with_suffix('.safetensors'))
+        if _grown(doc['body'], tensors) > MAX_TRIMMED: raise ValueError(f'its tensors would grow beyond {MAX_TRIMMED} bytes')
+        return _unpack(doc['body'], tensors)
     except Exception as e: raise CheckpointError(f'{path} is damaged: {e}') from None
 
 # %% ../nbs/06_trainer.ipynb #_newest_good
@@ -1133,6 +1163,7 @@ def load_state(self:Trainer, state:dict, where:str|Path='the checkpoint'):
     self._check_match(state, where)
     before = {k: v.clone() if isinstance(v, Tensor) else v for k, v in self.brain.state_dict().items()}
     try:
+        if sum(n for runs in state['history'] for n, _ in runs) > MAX_ROWS: raise ValueError(f'a history of more than {MAX_ROWS} entries')
         history = dict(zip(state['series'], map(_unruns, state['history'])))
         with rng_scope():
             if state['rng']: set_rng_state(state['rng'])
