@@ -524,13 +524,18 @@ def write_atomically(path:Path, text:str):
         os.replace(f.name, path)
     except BaseException: os.unlink(f.name); raise
 
+def _unit(rows):
+    "What a file of the cache held, if that is a unit; else `ValueError`"
+    if isinstance(rows, list) and all(isinstance(r, dict) and {'phase', 'task', 'accuracy', 'hits'} <= r.keys() for r in rows): return rows
+    raise ValueError('no unit')
+
 @patch
 def kept(self:Arena, key:str, compute) -> list:
     "A result from memory, from disk, or computed now and kept"
     file = None if self.cache_dir is None else self.cache_dir/f'{key}.json'
     if key not in self.units and file is not None and file.exists():
-        try: self.units[key] = json.loads(file.read_text())
-        except ValueError: _log.warning('%s is damaged and is computed again', file.name)
+        try: self.units[key] = _unit(json.loads(file.read_text()))
+        except (ValueError, RecursionError): _log.warning('%s is damaged and is computed again', file.name)
     if key not in self.units:
         self.units[key] = compute()
         if file is not None: write_atomically(file, json.dumps(self.units[key]))

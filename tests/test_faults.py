@@ -115,7 +115,7 @@ def test_a_killed_arena_goes_on(processes, tmp_path):
     got = arena(tmp_path).run({'means': ClassMean}, seeds=[0], progress=False)
     assert got.accuracy.tolist() == want.accuracy.tolist()
     units = list(tmp_path.glob('*.json'))
-    for bad in (b'', b'{', b'\xff'):
+    for bad in (b'', b'{', b'null', b'3', b'[3]', b'{"a": 1}', b'\xff', b'['*10**5):
         for u in units: u.write_bytes(bad)
         got = arena(tmp_path).run({'means': ClassMean}, seeds=[0], progress=False)
         assert got.accuracy.tolist() == want.accuracy.tolist(), bad
