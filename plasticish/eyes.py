@@ -559,7 +559,7 @@ class FeatureDataset(Dataset):
         labels,  # `[N]` integers
         classes=None,  # class names
     ):
-        if not isinstance(features, Tensor) or not features.is_floating_point() or features.ndim != 2:
+        if not isinstance(features, Tensor) or not features.is_floating_point() or features.ndim < 2:
             raise TypeError(f"features: expected a float tensor [N, D], got {getattr(features, 'dtype', type(features).__name__)} {list(getattr(features, 'shape', []))}")
         try: labels = torch.as_tensor(labels)
         except (TypeError, ValueError, RuntimeError) as e: raise TypeError(f"labels: expected integers [N], got {type(labels).__name__} ({e})") from None
