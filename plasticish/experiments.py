@@ -524,17 +524,18 @@ def write_atomically(path:Path, text:str):
         os.replace(f.name, path)
     except BaseException: os.unlink(f.name); raise
 
-def _unit(rows):
-    "What a file of the cache held, if that is a unit; else `ValueError`"
-    if isinstance(rows, list) and all(isinstance(r, dict) and {'phase', 'task', 'accuracy', 'hits'} <= r.keys() for r in rows): return rows
-    raise ValueError('no unit')
+def _sound(kept, needs):
+    "What a file of the cache held, if that is a list of records with the fields needed, or one record; else `ValueError`"
+    rows = kept if isinstance(kept, list) else [kept]
+    if all(isinstance(r, dict) and r.keys() >= set(needs) for r in rows): return kept
+    raise ValueError('not what was kept')
 
 @patch
-def kept(self:Arena, key:str, compute) -> list:
+def kept(self:Arena, key:str, compute, needs=()):
     "A result from memory, from disk, or computed now and kept"
     file = None if self.cache_dir is None else self.cache_dir/f'{key}.json'
     if key not in self.units and file is not None and file.exists():
-        try: self.units[key] = _unit(json.loads(file.read_text()))
+        try: self.units[key] = _sound(json.loads(file.read_text()), needs)
         except (ValueError, RecursionError): _log.warning('%s is damaged and is computed again', file.name)
     if key not in self.units:
         self.units[key] = compute()
@@ -558,7 +559,7 @@ def run(self:Arena,
     todo = [(label, make, s) for label, make in learners.items() for s in seeds]
     for label, make, s in (bar := tqdm(todo, disable=None if progress else True)):
         bar.set_description(label)
-        unit = self.kept(self.key(make, s, split), lambda: self.unit(make, s, split))
+        unit = self.kept(self.key(make, s, split), lambda: self.unit(make, s, split), {'phase', 'task', 'accuracy', 'hits'})
         self.entries[label, s] = [dict(learner=label, seed=s, **r) for r in unit]
     rows = [r for label, _, s in todo for r in self.entries[label, s]]
     return pd.DataFrame(rows).drop(columns='hits')
