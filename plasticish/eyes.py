@@ -102,7 +102,7 @@ def check_number(
     if isinstance(v, bool) or not isinstance(v, (int, float, np.number)): raise TypeError(f"{name}: expected a number, got {v!r}")
     if not math.isfinite(v) or not low <= v <= high or above and v == low:
         raise ValueError(f"{name}: expected a number {'above' if above else 'from'} {low:g}{f' to {high:g}' if high < math.inf else ''}, got {v}")
-    return v
+    return float(v)
 
 # %% ../nbs/00_eyes.ipynb #check_device
 def check_device(
