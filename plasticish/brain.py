@@ -139,8 +139,8 @@ def _step_(self:TriarchicBrain, x, y, mode):
     logits = core(idx, val) + self.context(idx, val)
     hosts = val*~base.guest[idx]
     foul = self.surprise.update_(margin(core(idx, hosts), y), y) or mode == 'panic'
-    open_ = base.guest if foul else None
-    core.learn_(idx, val if foul else hosts, y, logits, open_)
+    only = base.guest if foul else None
+    core.learn_(idx, val if foul else hosts, y, logits, only)
     base.compete_(z, y, idx, base.guest if foul else ~base.guest)
     self.context.decay_()
     if foul: self.context.learn_(idx, val, class_error(logits, y))
@@ -148,7 +148,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
     who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, foul)
     for part in (core, self.context): part.clear_(who)
     born = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
-    if len(who): core.learn_(*born, base.label[who], core(*born), open_)
+    if len(who): core.learn_(*born, base.label[who], core(*born), only)
     return logits, val
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
@@ -458,11 +458,12 @@ class PlasticBrain(nn.Module):
         store_attr('in_dim,hidden_dim,sparsity_k,lr_brain,num_classes,enable_neurogenesis,published,power,probe,reward,seed')
         self._make_state(num_layers, device, (memory_size, k_neighbors), dict(temperature=temperature, policy='ring' if published else 'balanced') | (memory_settings or {}), shrinkage)
 
-    def __setattr__(self, name, value):
-        if name == 'eye': self.__dict__['_eye'] = value
-        else: super().__setattr__(name, value)
+# %% ../nbs/05_brain.ipynb #PlasticBrain-__setattr__
+@patch
+def __setattr__(self:PlasticBrain, name, value):
+    if name == 'eye': self.__dict__['_eye'] = value
+    else: nn.Module.__setattr__(self, name, value)
 
-# %% ../nbs/05_brain.ipynb #PlasticBrain-_make_state
 @patch
 def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage):
     if not isinstance(self.reward, str) or self.reward not in REWARDS: raise ValueError(f'reward: expected one of {", ".join(REWARDS)}, got {self.reward!r}')
@@ -785,7 +786,7 @@ def forget(self:PlasticBrain,
     n = self.memory.forget(ids, label, phase)
     if evicted:
         for r in self._readouts:
-            for b in (r.lateral, r.target, r.counters): b.zero_()
+            for b in (r.lateral, r.target, r.counters[:2]): b.zero_()
         for l in self.brain: l.since = 0
         self._retake(torch.arange(self.memory.count, device=self.device), 1)
     self._fit_readouts()
@@ -1073,6 +1074,7 @@ def predict(self:PlasticClassifier,
     p = self.predict_proba(X)
     return self.classes_[p.argmax(1)]
 
+# %% ../nbs/05_brain.ipynb #PlasticClassifier-score
 @patch
 def score(self:PlasticClassifier,
           X, # features [n,D]

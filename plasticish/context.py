@@ -128,7 +128,8 @@ def widen_(self:Surprise,
     n_classes:int, # classes to have room for
 ):
     "Make room for classes that were not announced"
-    self.stats = F.pad(self.stats, (0, max(0, n_classes - self.stats.shape[1])))
+    more = n_classes - self.stats.shape[1]
+    if more > 0: self.stats = F.pad(self.stats, (0, more))
 
 @patch
 def _usual_(self:Surprise, m, y):

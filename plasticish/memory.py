@@ -372,6 +372,7 @@ def values(self:EpisodicMemoryBank,
     if self.storage == 'pq': return pq_decode(self.keys[slots], self.scale[slots], self.codebook)
     return unpack(self.keys[slots], self.scale[slots])
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-train_codes
 @patch
 def train_codes(self:EpisodicMemoryBank,
                 x:Tensor # features [B,D] of any length, like those to come; B >= 2560, ten for each of 256 codes
@@ -388,6 +389,7 @@ def _pack(self:EpisodicMemoryBank, x):
     if not self.codebook.any(): self.train_codes(x)
     return pq_encode(x, self.codebook)
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_lengths
 @patch
 def _lengths(self:EpisodicMemoryBank, x, guest):
     full = torch.where(guest, 1 - self.timid, 1.)
@@ -404,6 +406,7 @@ def refresh(self:EpisodicMemoryBank):
         self.length[s] = self._lengths(self.values(s), self.guest[s])
     self._faiss = None
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
 @patch
 def _drop_from_index(self:EpisodicMemoryBank, slots):
     f, gone = self._faiss, self.ids[slots]
@@ -621,6 +624,7 @@ def forget(self:EpisodicMemoryBank,
     self._faiss = None
     return len(gone)
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_keep
 @patch
 def _keep(self:EpisodicMemoryBank, stay, rows=None):
     "Close ranks: only the items in the slots `stay` remain, in that order; their keys are in `rows`, if not there"
@@ -762,6 +766,7 @@ def sound(self:EpisodicMemoryBank):
     if n and not (0 <= int(self.labels[:n].min()) and int(self.labels[:n].max()) < (self.num_classes or MAX_CLASSES)): raise ValueError('labels: expected known classes')
     if not all(isinstance(p, str) for p in self.phase_names) or not -1 <= int(self.phases.min()) <= int(self.phases.max()) < len(self.phase_names): raise ValueError('phases: expected known names')
 
+# %% ../nbs/04_memory.ipynb #load_whole
 def load_whole(module:nn.Module, # what takes the state over
                state:dict, # as from `state_dict`
                strict:bool=True, assign:bool=False # as in torch
@@ -788,6 +793,7 @@ def load_state_dict(self:EpisodicMemoryBank, state_dict, strict:bool=True, assig
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
     return load_whole(self, state_dict, strict, assign)
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_leave_out_lost
 @patch
 def _leave_out_lost(self:EpisodicMemoryBank):
     "Drop the items whose keys in the file have been overwritten since the state was saved"

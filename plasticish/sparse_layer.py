@@ -259,17 +259,20 @@ class PrototypeProjection(SparseProjection):
         h = (z.bfloat16() @ self.weight.bfloat16().T).float() if low else z @ self.weight.T
         return h.mul_(self.scale)
 
-    def forward(self,
-        x:Tensor, # features [B,D]
-    )->Tensor: # activations [B,H]
-        "Cosine between input and directions in the whitened space; 0 for empty neurons"
-        return self.activate(self.metric(x))
+# %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-forward
+@patch
+def forward(self:PrototypeProjection,
+    x:Tensor, # features [B,D]
+)->Tensor: # activations [B,H]
+    "Cosine between input and directions in the whitened space; 0 for empty neurons"
+    return self.activate(self.metric(x))
 
-    def encode(self,
-        x:Tensor, # features [B,D]
-    ): # (indices [B,k], values [B,k])
-        "The sparse code of `x`"
-        return sparse_code(self(x), self.k)
+@patch
+def encode(self:PrototypeProjection,
+    x:Tensor, # features [B,D]
+): # (indices [B,k], values [B,k])
+    "The sparse code of `x`"
+    return sparse_code(self(x), self.k)
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-recruit_
 @patch
