@@ -10,9 +10,12 @@ __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals',
            'Joint', 'code_key', 'Arena', 'write_atomically', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic',
            'life_phases', 'life_tasks', 'life_features', 'parse_phases', 'life_data', 'Life', 'make_brain', 'live',
            'write_config', 'read_config', 'plot_life', 'argument_parser', 'command', 'save_life', 'plasticish_demo',
-           'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict', 'race', 'toy_features', 'Timing',
-           'bench_step', 'bench_brains', 'bench_memory', 'bench_eyes', 'bench_epochs', 'bench_import', 'this_machine',
-           'plasticish_bench']
+           'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict', 'seconds_of', 'race', 'toy_features',
+           'Timing', 'bench_step', 'bench_brains', 'filled', 'bench_memory', 'same_direction', 'bench_eyes',
+           'bench_epochs', 'bench_import', 'dense_layer', 'dense_learn_', 'count_votes', 'search_all_places',
+           'published_step', 'KernelTiming', 'winner_ways', 'forward_ways', 'learn_ways', 'readout_ways', 'search_ways',
+           'vote_ways', 'kernels', 'bench_kernels', 'at_fill', 'step_seconds', 'total', 'both_phases', 'eye_seconds',
+           'bench_published', 'this_machine', 'plasticish_bench']
 
 # %% ../nbs/08_experiments.ipynb #code-import-ast-base64-dis-hashlib-inspect-it
 import ast, base64, dis, hashlib, inspect, itertools, json, logging, math, os, tempfile, textwrap, time
@@ -1069,78 +1072,92 @@ def plasticish_predict(
 
 # %% ../nbs/08_experiments.ipynb #code-import-platform-subprocess
 import platform, subprocess
-from .memory import EpisodicMemoryBank
+from .memory import EpisodicMemoryBank, vote
+from .sparse_layer import k_winners, outer_add_, sparse_matmul
+from .brain import NeuromodulatedBlock, encoder_sums
 from .training import TriarchicTrainer
 
-# %% ../nbs/08_experiments.ipynb #race
-def race(ours, reference, calls) -> np.ndarray:  # seconds [2,calls]
-    "Call two functions in turn with each tuple of arguments"
-    spent = [], []
-    for args in calls:
-        for f, times in zip((ours, reference), spent):
-            t = time.perf_counter(); f(*args); times.append(time.perf_counter() - t)
-    return np.array(spent)
+# %% ../nbs/08_experiments.ipynb #seconds_of
+def seconds_of(f, *args, device='cpu') -> float:
+    "Seconds that one call takes: by the clock, or by events in the queue of a GPU"
+    if torch.device(device).type != 'cuda':
+        t = time.perf_counter(); f(*args)
+        return time.perf_counter() - t
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record(); f(*args); end.record(); end.synchronize()
+    return start.elapsed_time(end)/1000
 
-def toy_features(n:int, dim:int=512, n_classes:int=10, seed:int=0) -> tuple:  # (x [n,D], y [n])
+def race(ways, calls, device='cpu', warm_up:int=0) -> np.ndarray:  # seconds [ways,calls]
+    "Call all functions in turn with each tuple of arguments; the first `warm_up` rounds do not count"
+    calls = list(calls)
+    return np.array([[seconds_of(f, *args, device=device) for f in ways] for args in calls[:warm_up] + calls][warm_up:]).T
+
+def toy_features(n:int, dim:int=512, n_classes:int=10, seed:int=0, device='cpu') -> tuple:  # (x [n,D], y [n])
     "Rectified features that cluster by class, like those of trained eyes"
     g = torch.Generator().manual_seed(seed)
     y = torch.randint(n_classes, (n,), generator=g)
     x = torch.randn(n_classes, dim, generator=g)[y]
-    return (x + torch.randn(n, dim, generator=g)).relu_(), y
+    return (x + torch.randn(n, dim, generator=g)).relu_().to(device), y.to(device)
 
 # %% ../nbs/08_experiments.ipynb #Timing
 @dataclass
 class Timing:
     "One line of the speed table"
-    what:str            # what was measured
-    value:float         # ratio, seconds or count
-    bar:float           # what it should reach
-    at_least:bool=False # is more better?
-    unit:str='×'        # of both
+    what:str                # what was measured
+    value:float             # ratio, seconds or count
+    bar:float|None=None     # what it should reach; None: it is only told
+    at_least:bool=False     # is more better?
+    unit:str='×'            # of both
     @property
-    def met(self): return self.value >= self.bar if self.at_least else self.value <= self.bar
-    def __str__(self): return f"{self.what:62} {self.value:8.4g} {self.unit:2}   {'≥' if self.at_least else '≤'} {self.bar:g}{'' if self.met else '   MISSED'}"
+    def met(self): return self.bar is None or (self.value >= self.bar if self.at_least else self.value <= self.bar)
+    def __str__(self):
+        bar = '' if self.bar is None else f"   {'≥' if self.at_least else '≤'} {self.bar:g}"
+        return f"{self.what:68} {self.value:8.4g} {self.unit:2}{bar}{'' if self.met else '   MISSED'}"
 
-def bench_step(name, learn, encoders, samples:int, batch:int=256) -> list:  # of Timing
+# %% ../nbs/08_experiments.ipynb #bench_step
+def bench_step(name, learn, encoders, samples:int, batch:int=256, device='cpu') -> list:  # of Timing
     "Live through `samples` features, and time the second half"
-    batches = list(zip(*(v.split(batch) for v in toy_features(samples))))
+    batches = list(zip(*(v.split(batch) for v in toy_features(samples, device=device))))
     half = len(batches)//2
     for b in batches[:half]: learn(*b)
-    ours, products = race(learn, lambda x, y: [x @ E.T for E in encoders()], batches[half:])
+    ours, products = race((learn, lambda x, y: [x @ E.T for E in encoders()]), batches[half:], device)
     return [Timing(f'{name}: a step (median) / its products', np.median(ours)/np.median(products), 1.5),
             Timing(f'{name}: a step (mean, with refits) / its products', ours.mean()/products.mean(), 1.5)]
 
-# %% ../nbs/08_experiments.ipynb #bench_brains
-def bench_brains(samples:int=20_000) -> list:  # of Timing
+def bench_brains(samples:int=20_000, device='cpu') -> list:  # of Timing
     "A training step of both brains against their products"
-    plastic, triarchic = PlasticBrain(), TriarchicBrain()
-    return (bench_step('Plastic Brain', plastic.train_step, lambda: [l.encoder for l in plastic.brain], samples)
-            + bench_step('Triarchic Brain', triarchic.update_batch, lambda: [triarchic.base.weight], samples))
+    plastic, triarchic = PlasticBrain(device=device), TriarchicBrain(device=device)
+    return (bench_step('Plastic Brain', plastic.train_step, lambda: [l.encoder for l in plastic.brain], samples, device=device)
+            + bench_step('Triarchic Brain', triarchic.update_batch, lambda: [triarchic.base.weight], samples, device=device))
 
-def bench_memory(size:int=60_000, rounds:int=8, batch:int=256) -> list:  # of Timing
+# %% ../nbs/08_experiments.ipynb #filled
+def filled(bank:EpisodicMemoryBank, n:int):
+    "The same bank, with `n` items more"
+    for b in zip(*(v.split(8192) for v in toy_features(n, bank.input_dim))): bank.update(*b)
+    return bank
+
+def bench_memory(size:int=60_000, rounds:int=8, batch:int=256, device='cpu') -> list:  # of Timing
     "A query for 50 neighbours against a product and `topk`"
-    bank = EpisodicMemoryBank(memory_size=size)
-    for b in zip(*(v.split(8192) for v in toy_features(size))): bank.update(*b)
-    q, keys = F.normalize(toy_features(batch, seed=1)[0], dim=1), F.normalize(toy_features(size)[0], dim=1)
-    calls = (lambda: bank(q)), (lambda: (q @ keys.T).topk(50))
-    race(*calls, [()])
-    ours, plain = np.median(race(*calls, [()]*rounds), axis=1)
+    bank = filled(EpisodicMemoryBank(memory_size=size, device=device), size)
+    q, keys = F.normalize(toy_features(batch, seed=1, device=device)[0], dim=1), bank.keys.clone()
+    ours, plain = np.median(race((lambda: bank(q), lambda: (q @ keys.T).topk(50)), [()]*rounds, device, 1), axis=1)
     return [Timing(f'memory: a query of {size} × {keys.shape[1]} / product + topk', ours/plain, 1.2)]
 
-# %% ../nbs/08_experiments.ipynb #bench_eyes
+# %% ../nbs/08_experiments.ipynb #same_direction
+def same_direction(a:Tensor, b:Tensor) -> float: return F.cosine_similarity(a.flatten(1), b.flatten(1)).min().item()
+
 @torch.inference_mode()
-def bench_eyes(rounds:int=4) -> list:  # of Timing
+def bench_eyes(rounds:int=4, batches=(256, 16), device='cpu') -> list:  # of Timing
     "Eyes against the same network in plain fp32, and how far they are from it"
     out = []
-    for weights, side, batch in (('bundled', 32, 256), (None, 224, 16)):
-        eyes, x = PretrainedEyes(weights=weights), torch.randn(batch, 3, side, side)
-        race(eyes, eyes.net, [(x,)])
-        ours, plain = np.median(race(eyes, eyes.net, [(x,)]*rounds), axis=1)
-        name = 'bundled eyes' if weights else 'ResNet18'
-        cosine = F.cosine_similarity(eyes(x), eyes.net(x).flatten(1)).min().item()
-        out += [Timing(f'{name}, {side} px: plain fp32 / ours', plain/ours, 2., True), Timing(f'{name}, {side} px: smallest cosine to fp32', cosine, .999, True, '')]
+    for weights, name, side, batch in zip(('bundled', None), ('bundled eyes', 'ResNet18'), (32, 224), batches):
+        eyes, x = PretrainedEyes(device=device, weights=weights), torch.randn(batch, 3, side, side, device=device)
+        ours, plain = np.median(race((eyes, eyes.net), [(x,)]*rounds, device, 1), axis=1)
+        out += [Timing(f'{name}, {side} px: plain fp32 / ours', plain/ours, 2., True),
+                Timing(f'{name}, {side} px: smallest cosine to fp32', same_direction(eyes(x), eyes.net(x)), .999, True, '')]
     return out
 
+# %% ../nbs/08_experiments.ipynb #bench_epochs
 def bench_epochs() -> list:  # of Timing
     "Images that the eyes look at after the first epoch: in the second, and in all evaluations"
     eyes, looked = PretrainedEyes(weights='bundled'), []
@@ -1152,26 +1169,198 @@ def bench_epochs() -> list:  # of Timing
         PlasticTrainer(PlasticBrain(hidden_dim=256, sparsity_k=16, eyes=eyes), phases, {'digits': loader}, eval_interval=3, cache_dir=cache).train(verbose=False)
     return [Timing(f'{len(images)} images, 2 epochs, 5 evaluations: images looked at again', sum(looked) - len(images), 0, unit='')]
 
-# %% ../nbs/08_experiments.ipynb #bench_import
 def bench_import(rounds:int=3) -> list:  # of Timing
     "Seconds that all public names take on top of torch and torchvision, the least of several fresh processes"
     code = ('import time, torch, torchvision; t = time.perf_counter(); import plasticish; [getattr(plasticish, n) for n in plasticish.__all__]; print(time.perf_counter() - t)')
     spent = [float(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout) for _ in range(rounds)]
     return [Timing('import of everything public, on top of torch and torchvision', min(spent), .5, unit='s')]
 
-def this_machine() -> str:
-    "Processor, threads and versions, in one line"
+# %% ../nbs/08_experiments.ipynb #dense_layer
+def dense_layer(layer:NeuromodulatedBlock, x:Tensor) -> tuple:  # (output [B,D], trace)
+    "What a layer makes of features [B,D], through dense masks [B,H]"
+    u = F.normalize(x, dim=1)
+    h = u @ layer.encoder.T
+    mask = torch.zeros_like(h).scatter_(1, h.topk(layer.sparsity_k)[1], 1.)
+    active = h*mask
+    return x + layer.gate*(active @ layer.decoder), (u, active, mask)
+
+def dense_learn_(layer:NeuromodulatedBlock, trace:tuple, reward:Tensor):
+    "The local rule for all neurons, whether they fired or not"
+    u, active, mask = trace
+    fired = mask.sum(0)
+    seen = active.T @ (u*reward[:, None])/fired.clamp(min=1)[:, None]                                    # [H,D]
+    rate = layer.lr*(1 - layer.maturity)*(fired > 0)
+    layer.encoder.copy_(layer.encoder + rate[:, None]*(seen - layer.encoder))
+    layer.decoder.copy_(.95*layer.decoder + .05*layer.encoder)
+    layer.activity += fired; layer.counters[0] += 1
+    if layer.enable_neurogenesis: layer._rebirth(.01, fired)
+
+# %% ../nbs/08_experiments.ipynb #count_votes
+def count_votes(top:Tensor, labels:Tensor, n_classes:int) -> Tensor:  # [B,C]
+    "Add up similarities [B,k] by label, one neighbour after the other"
+    votes = top.new_zeros(len(top), n_classes)
+    for s, l in zip(top.T, labels.T):
+        if (l >= 0).sum() > 0: votes.scatter_add_(1, l.clamp(min=0)[:, None], s.where(l >= 0, 0.)[:, None])
+    return votes
+
+def search_all_places(bank:EpisodicMemoryBank, q:Tensor) -> tuple:  # similarities, labels [B,k]
+    "Nearest of all places of the memory, filled or not, after normalising every key again"
+    sim = F.normalize(q, dim=1) @ F.normalize(bank.keys, dim=1).T                                        # [B,N]
+    top, at = sim.masked_fill_(bank.labels < 0, -1e9).topk(min(bank.k_neighbors, bank.memory_size))
+    return top, bank.labels[at]
+
+# %% ../nbs/08_experiments.ipynb #published_step
+@torch.no_grad()
+def published_step(brain:PlasticBrain, x:Tensor, y:Tensor) -> float:
+    "`train_step` of a `published` brain on features, computed the published way"
+    out, traces = x, []
+    for layer in brain.brain:
+        out, trace = dense_layer(layer, out)
+        traces.append(trace)
+    right = count_votes(*search_all_places(brain.memory, out), brain.memory.n_classes).argmax(1) == y
+    reward = torch.where(right, 1., -.2) if brain.memory.count >= 100 else torch.ones_like(x[:, 0])
+    for layer, trace in zip(brain.brain, traces): dense_learn_(layer, trace, reward)
+    brain.memory.update(out, y)
+    return right.float().mean().item()
+
+# %% ../nbs/08_experiments.ipynb #KernelTiming
+@dataclass
+class KernelTiming:
+    "Median seconds of one kernel, and of what it is compared with"
+    what:str           # its name
+    ours:float         # as the library does it
+    floor:float        # the product or the pass over memory that no way can do without
+    naive:float        # the plainest way to write it
+    published:float    # the published way
+    def __str__(self): return (f'{self.what:48} {1000*self.ours:8.2f} ms = {self.ours/self.floor:5.2f} × floor;'
+                               f'   naive {self.naive/self.ours:6.2f} ×, published {self.published/self.ours:6.2f} × ours')
+
+def winner_ways(h:Tensor, k:int) -> tuple:  # ours, floor, naive, published
+    "The winners of activations [B,H]"
+    return (lambda: k_winners(h, k), lambda: h.amax(1), lambda: h.sort(1, True),
+            lambda: torch.zeros_like(h).scatter_(1, h.topk(k)[1], 1.))
+
+def forward_ways(layer:NeuromodulatedBlock, x:Tensor) -> tuple:  # ours, floor, naive, published
+    "A layer's output; the naive way sorts, and gathers [B,k,D]"
+    u = F.normalize(x, dim=1)
+    def naive():
+        val, idx = (u @ layer.encoder.T).sort(1, True)
+        idx, val = idx[:, :layer.sparsity_k], val[:, :layer.sparsity_k]
+        return x + layer.gate*torch.einsum('bk,bkd->bd', val, layer.decoder[idx])
+    return (lambda: layer(x)), (lambda: u @ layer.encoder.T), naive, (lambda: dense_layer(layer, x)[0])
+
+def learn_ways(layer:NeuromodulatedBlock, x:Tensor) -> tuple:  # ours, floor, naive, published
+    "A layer's learning; the floor is one pass over its weights, the naive way writes every winner's [B*k,D]"
+    u, active, mask = dense_layer(layer, x)[1]
+    (idx, val), reward, sums = k_winners(u @ layer.encoder.T, layer.sparsity_k), torch.ones_like(x[:, 0]), torch.zeros_like(layer.encoder)
+    def ours():
+        layer._trace = u, idx, val, 'plastic'
+        layer.plasticity_step(reward)
+    return ours, (lambda: sums.lerp_(layer.encoder, .05)), (lambda: outer_add_(sums.zero_(), idx, val, u)), (lambda: dense_learn_(layer, (u, active, mask), reward))
+
+def readout_ways(idx:Tensor, val:Tensor, W:Tensor) -> tuple:  # ours, floor, naive, published
+    "Class scores from winners [B,k] and weights [H,C], written back as the outer product; the floor only reads"
+    active = torch.zeros(len(idx), len(W), device=W.device).scatter_(1, idx, val)                        # [B,H]
+    return (lambda: outer_add_(W, idx, val, sparse_matmul(idx, val, W)), lambda: sparse_matmul(idx, val, W),
+            lambda: W.add_(torch.einsum('bh,bc->bhc', active, active @ W).sum(0)), lambda: W.add_(active.T @ (active @ W)))
+
+# %% ../nbs/08_experiments.ipynb #search_ways
+def search_ways(bank:EpisodicMemoryBank, q:Tensor) -> tuple:  # ours, floor, naive, published
+    "The nearest stored items of unit queries [B,D]; the naive way sorts all distances"
+    keys, k = bank.keys, bank.k_neighbors
+    return (lambda: bank.search(q), lambda: (q @ keys.T).topk(k), lambda: torch.cdist(q, keys).sort(1), lambda: search_all_places(bank, q))
+
+def vote_ways(top:Tensor, labels:Tensor, n_classes:int=10) -> tuple:  # ours, floor, naive, published
+    "The vote of neighbours [B,k]; the naive way writes [B,k,C]"
+    return (lambda: vote(top, labels, n_classes), lambda: top.sum(1),
+            lambda: (F.one_hot(labels, n_classes)*top[..., None]).sum(1), lambda: count_votes(top, labels, n_classes))
+
+# %% ../nbs/08_experiments.ipynb #kernels
+def kernels(batch:int=256, hidden:int=4096, k:int=128, size:int=60_000, device='cpu') -> dict:  # name -> ways
+    "Every kernel of the Plastic Brain, four ways each"
+    layer, (x, _) = NeuromodulatedBlock(512, hidden, k, gate=.01, device=device), toy_features(batch, device=device)
+    bank, q = filled(EpisodicMemoryBank(memory_size=size, device=device), size), F.normalize(x, dim=1)
+    h, (top, at) = q @ layer.encoder.T, bank.search(q)
+    return {f'winners, {k} of {hidden}': winner_ways(h, k), 'a layer answers': forward_ways(layer, x), 'a layer learns': learn_ways(layer, x),
+            'read and write 10 classes': readout_ways(*k_winners(h, k), torch.zeros(hidden, 10, device=device)),
+            f'search of {size}': search_ways(bank, q), f'vote of {bank.k_neighbors} neighbours': vote_ways(top, bank.labels[at])}
+
+def bench_kernels(rounds:int=8, size:int=60_000, device='cpu') -> list:  # of KernelTiming
+    "Every kernel against its floor, the naive formulation and the published way"
+    return [KernelTiming(name, *np.median(race(ways, [()]*rounds, device, 1), axis=1)) for name, ways in kernels(size=size, device=device).items()]
+
+# %% ../nbs/08_experiments.ipynb #at_fill
+def at_fill(brain:PlasticBrain, n:int) -> PlasticBrain:
+    "The brain, its memory emptied and filled with `n` items"
+    brain.memory.clear()
+    filled(brain.memory, n)
+    return brain
+
+def step_seconds(fills, rounds:int=3, batch:int=256, device='cpu', **settings) -> dict:  # way -> median seconds at each fill
+    "A step at several fills of the memory: the published way, and ours with the published rules"
+    brain, b = PlasticBrain(published=True, device=device, **settings), toy_features(batch, seed=1, device=device)
+    ways = partial(published_step, brain), brain.train_step
+    spent = [np.median(race(ways, [b]*rounds, device, 1), axis=1) for n in fills if at_fill(brain, n)]
+    return dict(zip(('published', 'ours'), np.array(spent).T))
+
+def total(seconds, fills, samples:int, epochs:int, batch:int=256, capacity:int=60_000) -> float:
+    "Seconds of all steps of a run, from the seconds of a step at some fills"
+    steps = epochs*samples//batch
+    return float(np.interp((np.arange(steps)*batch).clip(max=capacity), fills, seconds).sum())
+
+# %% ../nbs/08_experiments.ipynb #both_phases
+def both_phases(samples:int=50_000, epochs:int=3, batch:int=256, device='cpu', **settings) -> float:  # seconds
+    "Live through two phases of four and six classes from cached features, with the default brain"
+    brain, (x, y) = PlasticBrain(device=device, **settings), toy_features(samples, device=device)
+    def live():
+        for rows in (y < 4).nonzero()[:, 0], (y >= 4).nonzero()[:, 0]:
+            for _ in range(epochs):
+                for i in rows.split(batch): brain.train_step(x[i], y[i])
+            brain.consolidate()
+    return seconds_of(live, device=device)
+
+@torch.inference_mode()
+def eye_seconds(rounds:int=4, batch:int=32, side:int=224, device='cpu') -> float:  # seconds per image
+    "Plain ResNet18 on images of the published size"
+    net, x = PretrainedEyes(device=device, weights=None).net, torch.randn(batch, 3, side, side, device=device)
+    return float(np.median(race([net], [(x,)]*rounds, device, 1)))/batch
+
+# %% ../nbs/08_experiments.ipynb #bench_published
+def bench_published(fills=(1000, 10_000, 30_000, 45_000), samples:int=50_000, epochs:int=3, side:int=224, device='cpu', **settings) -> list:  # of Timing
+    "Both phases of CIFAR-10: the published way against ours"
+    step, eyes = step_seconds(fills, device=device, **settings), epochs*samples*eye_seconds(side=side, device=device)
+    theirs, same_rules = (total(step[way], fills, samples, epochs) for way in ('published', 'ours'))
+    ours, once = (both_phases(samples, n, device=device, **settings) for n in (epochs, 1))
+    tell = lambda what, value, unit='s': Timing(f'both phases, {what}', value, unit=unit)
+    return [*(Timing(f'a published step, {n} items in memory', 1000*s, unit='ms') for n, s in zip(fills, step['published'])),
+            *(Timing(f'the same rules our way, {n} items in memory', 1000*s, unit='ms') for n, s in zip(fills, step['ours'])),
+            tell(f'published way, {epochs} epochs: eyes (extrapolated)', eyes), tell(f'published way, {epochs} epochs: brain (extrapolated)', theirs),
+            tell(f'our way, published rules, {epochs} epochs (extrapolated)', same_rules),
+            tell(f'our way, default brain, {epochs} epochs (measured)', ours), tell('our way, default brain, one pass (measured)', once),
+            Timing(f'both phases, {epochs} epochs: published way / ours from cached features', (eyes + theirs)/ours, 50., True),
+            tell('brain alone: published way / published rules our way', theirs/same_rules, '×'),
+            tell('brain alone: published way / default brain', theirs/ours, '×'), tell('brain alone: published way / default brain in one pass', theirs/once, '×')]
+
+# %% ../nbs/08_experiments.ipynb #this_machine
+def this_machine(device='cpu') -> str:
+    "Processor or GPU, threads and versions, in one line"
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists(): cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
-    return f'{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}'
+    gpu = f'{torch.cuda.get_device_name(device)}, ' if torch.device(device).type == 'cuda' else ''
+    load = f', load {os.getloadavg()[0]:.1f}' if hasattr(os, 'getloadavg') else ''
+    return f'{gpu}{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{load}, torch {torch.__version__}, Python {platform.python_version()}'
 
-# %% ../nbs/08_experiments.ipynb #plasticish_bench
 @command
 def plasticish_bench(
     samples:int=20_000,  # features that each brain lives through
     memory:int=60_000,   # items that the memory holds
+    device:str='cpu',    # where: cpu or cuda
+    quick:bool=False,    # small sizes, to see that it runs
 ):
-    "Print the speed table: each part against the least that it could cost, in one run"
-    print(this_machine())
-    for bench in (partial(bench_brains, samples), partial(bench_memory, memory), bench_eyes, bench_epochs, bench_import):
+    "Print the speed table: each part against the least that it could cost, and against the published way, in one run"
+    print(this_machine(device))
+    if quick: samples, memory = 1024, 1000
+    rounds, few, small = (1, (4, 1), dict(fills=(100, 500), samples=1024, epochs=1, side=64)) if quick else (8, (256, 16), {})
+    for bench in (partial(bench_brains, samples, device), partial(bench_memory, memory, rounds, device=device), partial(bench_eyes, max(1, rounds//2), few, device),
+                  bench_epochs, partial(bench_import, 1 if quick else 3), partial(bench_kernels, rounds, memory, device), partial(bench_published, **small, device=device)):
         for line in bench(): print(line, flush=True)
