@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MODES', 'REWARDS', 'PRECISIONS', 'check_eyes', 'TriarchicBrain', 'compress', 'encoder_sums', 'check_layer',
            'NeuromodulatedBlock', 'PlasticReadout', 'PlasticBrain', 'widened', 'mix', 'PlasticClassifier',
-           'in_order_of_appearance', 'StoredRows', 'LayerAnswer', 'PlasticAnswer', 'TriarchicAnswer']
+           'in_order_of_appearance', 'StoredRows', 'LayerAnswer', 'PlasticAnswer', 'TriarchicAnswer', 'StoredConv',
+           'SeeingAnswer', 'tensors_alone', 'export']
 
 # %% ../nbs/05_brain.ipynb #code-import-torch
 import torch
@@ -458,6 +459,7 @@ class PlasticBrain(nn.Module):
                  readers:int=4096, # neurons read in all, shared by the layers at birth
                  probe:int=64, # `train_step` measures its accuracy on so many examples of the batch
                  memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
+                 repeats:bool=False, # do examples that are stored already, to the bit, teach again?
                  reward:str='published', # what moves encoders that learn by reward, by its name in `REWARDS`
                  seed:int=0
                 ):
@@ -469,7 +471,7 @@ class PlasticBrain(nn.Module):
         if published: power, temperature, shrinkage, readout = 1., None, None, 0.
         self.hebbian = published if hebbian is None else hebbian
         self.readout_weight, self.readers, self.eye = readout, max(1, readers // max(1, num_layers)), eyes
-        store_attr('in_dim,hidden_dim,sparsity_k,lr_brain,num_classes,enable_neurogenesis,published,power,probe,reward,seed')
+        store_attr('in_dim,hidden_dim,sparsity_k,lr_brain,num_classes,enable_neurogenesis,published,power,probe,repeats,reward,seed')
         self._make_state(num_layers, device, (memory_size, k_neighbors), dict(temperature=temperature, policy='ring' if published else 'balanced') | (memory_settings or {}), shrinkage)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-__setattr__
@@ -747,8 +749,11 @@ def train_step(self:PlasticBrain,
     foul = mode == 'panic' and not self.published
     keys = all_rows(self._think(f[mine(len(f))], 'inference', readers=False)[0])[0] if self.published else f
     if mode != 'inference' and self.hebbian: self._hebb(right, share, mode)
+    if memorize and not (self.repeats or self.published):
+        new = ~self.memory.knows(f, y, foul)
+        f, keys, y = f[new], keys[new], y[new]
     if self.readout_weight and (memorize or mode != 'inference'): self._queue(self.shelter if foul else self.readout, f, y)
-    if memorize: self.memory._store(keys, y, phase, foul)
+    if memorize and len(y): self.memory._store(keys, y, phase, foul)
     return right.float().mean().item()
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_watch
@@ -1009,7 +1014,7 @@ def _newborn(self:PlasticClassifier, D):
     from sklearn.utils import check_random_state
     H = self.hidden_dim or min(2048, 16*D)
     return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None, device=self.device, power=self.power,
-                        temperature=self.temperature, shrinkage=self.shrinkage, readout=self.readout, readers=H*self.num_layers,
+                        temperature=self.temperature, shrinkage=self.shrinkage, readout=self.readout, readers=H*self.num_layers, repeats=True,
                         seed=int(check_random_state(self.random_state).randint(2**31 - 1)))
 
 # %% ../nbs/05_brain.ipynb #in_order_of_appearance
@@ -1117,7 +1122,7 @@ def explain(self:PlasticClassifier,
 # %% ../nbs/05_brain.ipynb #code-import-os-2
 import os
 from pathlib import Path
-from .eyes import IMAGENET_MEAN, IMAGENET_STD
+from .eyes import IMAGENET_MEAN, IMAGENET_STD, _fold_batch_norm
 from .memory import pack
 
 # %% ../nbs/05_brain.ipynb #StoredRows
@@ -1244,3 +1249,102 @@ class TriarchicAnswer(nn.Module):
         if self.recruited: u = F.normalize((u - self.mean) @ self.transform, dim=1)
         idx, val = sparse_code(self.rows(u), self.k, published=not self.recruited)
         return sparse_matmul(idx, val, self.readout) + val.sum(1, keepdim=True)*self.bias
+
+# %% ../nbs/05_brain.ipynb #StoredConv
+class StoredConv(nn.Module):
+    "A convolution whose weights are kept in fewer bits and unpacked at every use"
+    def __init__(self,
+                 conv:nn.Conv2d,
+                 precision:str # float16 or int8
+                ):
+        super().__init__()
+        w = conv.weight.detach().float()
+        rows, scale = pack(w.flatten(1), getattr(torch, precision))  # [out,in*h*w]
+        self.register_buffer('rows', rows.view_as(w))
+        self.register_buffer('scale', scale[:, None, None, None])
+        self.register_buffer('bias', None if conv.bias is None else conv.bias.detach().float())
+        self.how = conv.stride, conv.padding, conv.dilation, conv.groups
+
+    def forward(self, x:Tensor)->Tensor: return F.conv2d(x, self.rows.float() * self.scale, self.bias, *self.how)
+
+class SeeingAnswer(nn.Module):
+    "Eyes in front of an answer: images [B,3,S,S], preprocessed as the eyes expect -> what the answer says"
+    def __init__(self,
+                 eyes:PretrainedEyes,
+                 answer:nn.Module, # from features
+                 precision:str='float32' # of the eyes' weights
+                ):
+        super().__init__()
+        self.net, self.answer = _fold_batch_norm(eyes.net).cpu().float().eval().requires_grad_(False), answer
+        for name, conv in list(self.net.named_modules()) if precision != 'float32' else ():
+            if type(conv) is not nn.Conv2d or conv.padding_mode != 'zeros': continue
+            parent, _, child = name.rpartition('.')
+            setattr(self.net.get_submodule(parent), child, StoredConv(conv, precision))
+
+    def forward(self, x:Tensor)->Tensor: return self.answer(self.net(x.contiguous(memory_format=torch.channels_last)).flatten(1))
+
+# %% ../nbs/05_brain.ipynb #_exportable
+def _exportable(brain, eyes):
+    "The brain's eyes, if asked for; raises `TypeError` or `ValueError` for what cannot be exported"
+    if not isinstance(brain, (PlasticBrain, TriarchicBrain)): raise TypeError(f'brain: expected a PlasticBrain or a TriarchicBrain, got {type(brain).__name__}')
+    if not isinstance(eyes, bool): raise TypeError(f'eyes: expected True or False, got {eyes!r}')
+    if isinstance(brain, TriarchicBrain):
+        if not isinstance(brain.base, SparseProjection): raise TypeError(f'brain: expected a base of plasticish.sparse_layer, got {type(brain.base).__name__}')
+        if not isinstance(brain.core, (CoreWeights, EvidenceCore)): raise TypeError(f'brain: expected a core of plasticish.consolidation, got {type(brain.core).__name__}')
+        learned = bool(brain.core.weight.any() or brain.context.weight.any())
+    else:
+        if brain.memory.shard[1] > 1: raise ValueError(f'brain: expected one that lives in one process, got one shared by {brain.memory.shard[1]}; load its state in one process and export that')
+        learned = brain.memory.count > 0 or any(r.fitted for r in brain._readouts)
+    if not learned: raise ValueError('brain: expected one that has learned something, got an empty one')
+    found = vars(brain)['_eye' if isinstance(brain, PlasticBrain) else 'eyes']
+    if eyes and not isinstance(found, PretrainedEyes): raise ValueError(f'eyes: expected a brain with PretrainedEyes, got {"one without eyes" if found is None else type(found).__name__}')
+    return found if eyes else None
+
+def _destination(path):
+    "Where the file goes; raises `TypeError` or `ValueError`"
+    if not isinstance(path, (str, os.PathLike)): raise TypeError(f'path: expected a file name, got {path!r}')
+    path = Path(path)
+    if path.suffix != '.pt2' or path.is_dir(): raise ValueError(f'path: expected a file name that ends in .pt2, got {path}')
+    if not path.parent.is_dir(): raise ValueError(f'path: expected a folder that is there, got {path.parent}')
+    return path
+
+def _class_names(classes, n):
+    if classes is None: return None
+    if isinstance(classes, str) or not all(isinstance(c, str) for c in classes): raise TypeError(f'classes: expected a list of names, got {classes!r}')
+    if len(classes) != n: raise ValueError(f'classes: expected {n} names, one for each class, got {len(classes)}')
+    return list(classes)
+
+# %% ../nbs/05_brain.ipynb #tensors_alone
+@in_turn
+def tensors_alone(brain:PlasticBrain|TriarchicBrain,
+                  precision:str='float32' # as in `export`
+                 )->nn.Module: # features [B,D] -> what the brain answers [B,C]
+    "The brain as it is now, without the means to learn"
+    return (PlasticAnswer if isinstance(brain, PlasticBrain) else TriarchicAnswer)(brain, precision).eval()
+
+# %% ../nbs/05_brain.ipynb #export
+@torch.no_grad()
+def export(brain:PlasticBrain|TriarchicBrain,
+           path:str|Path, # of the file, ending in .pt2
+           precision:str='float32', # of keys, directions and the eyes' weights: float32, float16 or int8
+           eyes:bool=False, # take images [B,3,S,S], preprocessed by the eyes' `.transform`, instead of features [B,D]
+           classes:list|None=None # names of the classes, to be kept in the file
+          )->Path: # of the file
+    """Write what `brain` answers into one file that runs without plasticish; any batch size, on the CPU, float32 in.
+    `torch.export.load(path).module()(x)` gives class shares [B,C] of a `PlasticBrain`, class scores of a `TriarchicBrain`; beside them lies `about.json`.
+    Raises `TypeError` or `ValueError` for a brain that has learned nothing or cannot be exported, and for arguments that do not fit"""
+    seen_by, path = _exportable(brain, eyes), _destination(path)
+    if not isinstance(precision, str) or precision not in PRECISIONS: raise ValueError(f'precision: expected one of {PRECISIONS}, got {precision!r}')
+    answer, x = tensors_alone(brain, precision), torch.rand(2, brain.in_dim if isinstance(brain, PlasticBrain) else brain.in_size)
+    classes = _class_names(classes, answer(x).shape[1])
+    about = dict(brain=type(brain).__name__, precision=precision, classes=classes, torch=torch.__version__, input=f'float32 features [B,{x.shape[1]}]')
+    if eyes:
+        answer, x = SeeingAnswer(seen_by, answer, precision).eval(), torch.rand(2, 3, seen_by.size, seen_by.size)
+        about |= dict(input=f'float32 images [B,3,{seen_by.size},{seen_by.size}], RGB from 0 to 1, less mean, over std', mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    program = torch.export.export(answer, (x,), dynamic_shapes=({0: torch.export.Dim('batch')},))
+    new = path.with_name(f'.{path.stem}.{os.getpid()}.pt2')
+    try:
+        torch.export.save(program, new, extra_files={'about.json': json.dumps(about)})
+        os.replace(new, path)
+    finally: new.unlink(missing_ok=True)
+    return path
