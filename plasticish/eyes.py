@@ -24,8 +24,9 @@ __all__ = ['log', 'MAX_CLASSES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_PIXELS', 
            'fn_key', 'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles', 'only_classes',
            'split_off', 'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders',
            'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'PretrainedEyes',
-           'bf16_is_native', 'FeatureDataset', 'data_key', 'default_cache_dir', 'cache_features', 'split_features',
-           'digits_features', 'cifar10_features', 'read_sheets', 'random_views', 'train_eyes']
+           'bf16_is_native', 'FeatureDataset', 'data_key', 'default_cache_dir', 'out_of_memory', 'Halving',
+           'cache_features', 'split_features', 'digits_features', 'cifar10_features', 'read_sheets', 'random_views',
+           'train_eyes']
 
 # %% ../nbs/00_eyes.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -127,7 +128,9 @@ def digest(*parts) -> str:
     return h.hexdigest()[:32]
 
 # %% ../nbs/00_eyes.ipynb #fn_key
-def fn_key(fn) -> str:
+def fn_key(
+    fn,  # function, partial, module or plain value
+) -> str:
     "A fingerprint of a callable or value that changes when what it does changes"
     if isinstance(fn, functools.partial): return digest('partial', fn_key(fn.func), *map(fn_key, fn.args), repr(sorted((k, fn_key(v)) for k, v in fn.keywords.items())))
     if not hasattr(fn, '__code__'): return digest(pickle.dumps(fn)) if not isinstance(fn, nn.Module) else digest(repr(fn), *fn.state_dict().values())
@@ -149,7 +152,9 @@ def image_transform(
                        v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std), v2.ToPureTensor()])
 
 # %% ../nbs/00_eyes.ipynb #inverted
-def inverted(transform) -> v2.Compose:
+def inverted(
+    transform,  # preprocessing of the calm image
+) -> v2.Compose:
     "The same preprocessing of the colour-inverted image: the storm, made in pixel space"
     return v2.Compose([v2.ToImage(), v2.RandomInvert(p=1.), transform])
 
@@ -168,14 +173,22 @@ class ImageArray(Dataset):
     def __getitem__(self, i): return self._look(self.images[i]), self.labels[i].item()
     def __getitems__(self, idx): return list(zip(self._look(self.images[idx]), self.labels[idx].tolist()))
     def _look(self, img): return self.transform(img) if self.transform else img
-    def with_transform(self, transform): return ImageArray(self.images, self.labels, self.classes, transform)
-    def take(self, idx): return ImageArray(self.images[idx], self.labels[idx], self.classes, self.transform)
-    def fingerprint(self): return digest(self.images, self.labels, fn_key(self.transform))
+    def with_transform(self, transform):
+        "The same images, preprocessed by `transform`"
+        return ImageArray(self.images, self.labels, self.classes, transform)
+    def take(self, idx):
+        "The images at the positions `idx`"
+        return ImageArray(self.images[idx], self.labels[idx], self.classes, self.transform)
+    def fingerprint(self):
+        "A key of images, labels and preprocessing"
+        return digest(self.images, self.labels, fn_key(self.transform))
 
 # %% ../nbs/00_eyes.ipynb #open_image
 MAX_PIXELS = 89_000_000
 
-def open_image(path) -> Image.Image:
+def open_image(
+    path,  # file
+) -> Image.Image:
     "Decode an image file to RGB, the first frame of several; raises `ValueError` that names the file"
     try:
         with Image.open(path) as img:
@@ -207,9 +220,14 @@ class ImageFiles(Dataset):
     def __getitem__(self, i):
         img = open_image(self.paths[i])
         return (self.transform(img) if self.transform else img), self.labels[i].item()
-    def with_transform(self, transform): return ImageFiles(self.paths, self.labels, self.classes, transform, self.skipped)
-    def take(self, idx): return ImageFiles([self.paths[i] for i in idx], self.labels[idx], self.classes, self.transform, self.skipped)
+    def with_transform(self, transform):
+        "The same files, preprocessed by `transform`"
+        return ImageFiles(self.paths, self.labels, self.classes, transform, self.skipped)
+    def take(self, idx):
+        "The files at the positions `idx`"
+        return ImageFiles([self.paths[i] for i in idx], self.labels[idx], self.classes, self.transform, self.skipped)
     def fingerprint(self):
+        "A key of names, sizes, times, labels and preprocessing; the files are not read"
         stats = [(Path(p).parent.name, Path(p).name, (s := os.stat(p)).st_size, s.st_mtime_ns) for p in self.paths]
         return digest(repr(stats), self.labels, fn_key(self.transform))
 
@@ -380,7 +398,10 @@ def create_folder_loaders(
     return out
 
 # %% ../nbs/00_eyes.ipynb #class_indices
-def class_indices(members, names) -> list[int]:
+def class_indices(
+    members,  # some class names
+    names,  # all of them, in order
+) -> list[int]:
     "Class names as indices; raises `ValueError` for a name that is not there"
     unknown = [m for m in members if m not in names]
     if unknown: raise ValueError(f"phases: expected class names among {names}, got {unknown[0]!r}")
@@ -389,13 +410,18 @@ def class_indices(members, names) -> list[int]:
 # %% ../nbs/00_eyes.ipynb #ResidualBlock
 class ResidualBlock(nn.Module):
     "Two 3 × 3 convolutions around a shortcut (He et al., 2016)"
-    def __init__(self, n_in, n_out, stride):
+    def __init__(self,
+        n_in: int,  # channels in
+        n_out: int,  # channels out
+        stride: int,  # 2 halves height and width
+    ):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out)
         self.conv2, self.bn2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False), nn.BatchNorm2d(n_out)
         self.short = nn.Identity() if stride == 1 and n_in == n_out else nn.Sequential(
             nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
     def forward(self, x):
+        "`[B, n_in, H, W] -> [B, n_out, H/stride, W/stride]`, from `x`"
         h = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(h)) + self.short(x))
 
@@ -490,14 +516,18 @@ class PretrainedEyes(nn.Module):
         self.model, self.precision, self.transform = 'small' if weights == 'bundled' else model, precision, image_transform(self.size)
         self.requires_grad_(False).eval().to(device)
     @property
-    def device(self): return next(self.net.parameters()).device
+    def device(self):
+        "Where the eyes look"
+        return next(self.net.parameters()).device
     def train(self, mode=True): return super().train(False)
     def _apply(self, fn, *args, **kwargs):
         self.__dict__.pop('_fast', None)
         return super()._apply(fn, *args, **kwargs)
 
 # %% ../nbs/00_eyes.ipynb #bf16_is_native
-def bf16_is_native(device):
+def bf16_is_native(
+    device: torch.device,  # where the product would run
+) -> bool:
     "Whether bfloat16 products run in hardware"
     if device.type == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != 'cpu': return False
@@ -569,8 +599,12 @@ class FeatureDataset(Dataset):
     def __len__(self): return len(self.labels)
     def __getitem__(self, i): return self.features[i].float(), self.labels[i]
     def __repr__(self): return f"FeatureDataset({len(self)} × {self.features.shape[1]}, {len(self.labels.unique())} classes)"
-    def take(self, idx): return FeatureDataset(self.features[idx], self.labels[idx], self.classes)
-    def fingerprint(self): return digest(self.features, self.labels)
+    def take(self, idx):
+        "The rows at the positions `idx`"
+        return FeatureDataset(self.features[idx], self.labels[idx], self.classes)
+    def fingerprint(self):
+        "A key of features and labels"
+        return digest(self.features, self.labels)
 
 # %% ../nbs/00_eyes.ipynb #FeatureDataset-subset
 @patch
@@ -594,7 +628,9 @@ def loader(self: FeatureDataset,
     return DataLoader(self, batch_size=None, sampler=BatchSampler(order, batch_size, drop_last=False))
 
 # %% ../nbs/00_eyes.ipynb #data_key
-def data_key(ds) -> str:
+def data_key(
+    ds,  # data set
+) -> str:
     "A fingerprint of a data set's images, labels and preprocessing"
     if hasattr(ds, 'fingerprint'): return ds.fingerprint()
     if isinstance(ds, Subset): return digest('subset', data_key(ds.dataset), repr(list(map(int, ds.indices))))
@@ -669,13 +705,59 @@ class _PartialCache:
         os.replace(self.folder/'labels.tmp.npy', self.folder/'labels.npy')
         _write_json(self.folder/'done.json', dict(done=self.done))
 
+# %% ../nbs/00_eyes.ipynb #out_of_memory
+_NO_MEMORY = 'out of memory', "can't allocate memory", 'not enough memory', 'bad_alloc', 'alloc_failed', 'could not create a primitive'
+
+def out_of_memory(
+    e:BaseException, # what was raised
+)->bool:
+    "Whether an error says that memory has run out, on the processor or on an accelerator"
+    return isinstance(e, MemoryError) or isinstance(e, RuntimeError) and any(s in str(e).lower() for s in _NO_MEMORY)
+
+# %% ../nbs/00_eyes.ipynb #Halving
+class Halving:
+    "Gives a function its batches whole while they fit into memory, and in parts once they do not"
+    def __init__(self,
+        doing:str, # what is done with a batch, for log and errors
+        size:int|None=None, # rows that fit at once, as far as is known
+    ): self.doing, self.size = doing, size
+
+    def __call__(self,
+        fn, # takes a batch
+        *batch:Tensor, # tensors of B rows each
+        watch=None, # called before each attempt; gives a function that tells afterwards whether the attempt left traces
+        **kwargs # further arguments of `fn`
+    )->list: # (rows, what `fn` gave) for each part
+        "`fn` of the batch; raises `MemoryError` if not even one row fits, or if an attempt that failed left traces"
+        out, done, n, known = [], 0, len(batch[0]) if getattr(batch[0], 'ndim', 0) else 0, self.size
+        while done < n or not out:
+            size = min(self.size or n, n - done)
+            part = batch if size == n else [t[done:done + size] for t in batch]
+            moved = watch() if watch else lambda: False
+            try: out.append((size, fn(*part, **kwargs)))
+            except Exception as e: self._shrink(e, size, moved)
+            else: done += size
+        if self.size != known: log.warning('%s: no memory for %d rows at once, so from here on at most %d at a time', self.doing, min(known or n, n), self.size)
+        return out
+
+    def _shrink(self, e, size, moved):
+        if not out_of_memory(e): raise e
+        if moved(): raise MemoryError(f'{self.doing}: memory ran out in the middle of a batch of {size}, which has been learned in part; go on from the last checkpoint, with more memory or smaller batches') from e
+        if size <= 1: raise MemoryError(f'{self.doing}: not even one row fits into memory') from e
+        self.size = (size + 1)//2
+
+    def joined(self, fn, x:Tensor)->Tensor:
+        "What `fn` makes of the rows of `x`, as one tensor"
+        parts = [v for _, v in self(fn, x)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
 # %% ../nbs/00_eyes.ipynb #_look_at_all
 def _look_at_all(eyes, loader, partial, transform_fn, bar):
     "Fill a partial cache; what is on disk is flushed every few seconds"
-    last = time.monotonic()
+    last, patient = time.monotonic(), Halving('looking at images')
     for x, y in loader:
         x = transform_fn(x) if transform_fn else x
-        f = eyes(x).cpu().float().numpy()
+        f = patient.joined(eyes, x).cpu().float().numpy()
         with _on_disk(partial.folder): partial.write(f, np.asarray(y))
         bar.update(len(x))
         if time.monotonic() - last < 5: continue

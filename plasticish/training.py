@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from .eyes import FeatureDataset, PretrainedEyes, cache_features, fn_key
-from .memory import at_a_glance, glance_card
+from .eyes import FeatureDataset, Halving, PretrainedEyes, cache_features, check_features, check_labels, fn_key
+from .memory import all_rows, all_sum, at_a_glance, glance_card, mine, ranks
 
 # %% auto #0
 __all__ = ['log', 'MODES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'STORMS', 'NO_FORWARD_TRANSFER', 'EVENTS', 'FORMAT', 'VERSION',
@@ -24,8 +24,8 @@ __all__ = ['log', 'MODES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'STORMS', 'NO_FORWAR
            'backward_transfer', 'forgetting', 'average_incremental_accuracy', 'learning_accuracy', 'forward_transfer',
            'continual_metrics', 'prequential_accuracy', 'storm_metrics', 'TrainingHistory', 'get_rng_state',
            'set_rng_state', 'seed_everything', 'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once',
-           'Trainer', 'raised_alarm', 'CallbackError', 'PlasticTrainer', 'TriarchicTrainer', 'CheckpointError',
-           'list_checkpoints', 'write_checkpoint', 'read_checkpoint', 'Table']
+           'process_group', 'any_rank', 'Trainer', 'raised_alarm', 'CallbackError', 'motion_of', 'PlasticTrainer',
+           'TriarchicTrainer', 'CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint', 'Table']
 
 # %% ../nbs/06_trainer.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -491,6 +491,14 @@ def _has_key(fn):
     try: return bool(fn.fingerprint() if hasattr(fn, 'fingerprint') else fn_key(fn))
     except Exception: return False
 
+# %% ../nbs/06_trainer.ipynb #_seen_by_all
+def _seen_by_all(loader, look):
+    "Features of the data set of `loader`; of several processes, each looks at its share"
+    ds, share = loader.dataset, mine(len(loader.dataset))
+    if ranks()[1] > len(ds) or ranks()[1] == 1: return look(loader)
+    part = look(DataLoader(Subset(ds, range(share.start, share.stop)), num_workers=loader.num_workers, collate_fn=loader.collate_fn))
+    return FeatureDataset(*all_rows(part.features[:], part.labels), getattr(ds, 'classes', None))
+
 # %% ../nbs/06_trainer.ipynb #look_once
 @torch.no_grad()
 def look_once(
@@ -504,10 +512,36 @@ def look_once(
     "A loader of features in place of a loader of images: on disk if everything has a fingerprint, else in memory"
     ordered = _is_map_style(loader)
     if ordered and _has_key(eyes) and _has_key(transform_fn):
-        return CachedLoader(cache_features(eyes, loader, transform_fn=transform_fn, cache_dir=cache_dir, progress=progress), loader)
+        return CachedLoader(_seen_by_all(loader, lambda part: cache_features(eyes, part, transform_fn=transform_fn, cache_dir=cache_dir, progress=progress)), loader)
     batches = DataLoader(loader.dataset, 256, collate_fn=loader.collate_fn, num_workers=loader.num_workers) if ordered else loader
-    seen = [(eyes(transform_fn(x) if transform_fn else x).float().cpu(), torch.as_tensor(y)) for x, y in ((x.to(device), y) for x, y in batches)]
+    patient = Halving('looking at images')
+    seen = [(patient.joined(eyes, transform_fn(x) if transform_fn else x).float().cpu(), torch.as_tensor(y)) for x, y in ((x.to(device), y) for x, y in batches)]
     return CachedLoader(FeatureDataset(*map(torch.cat, zip(*seen))), loader) if ordered else seen
+
+# %% ../nbs/06_trainer.ipynb #code-from-datetime-import-timedelta
+from datetime import timedelta
+
+# %% ../nbs/06_trainer.ipynb #process_group
+@contextmanager
+def process_group(device:str|torch.device='cpu', # cuda: each process takes the GPU of its local rank, and they talk through nccl instead of gloo
+                  seconds:float=120 # after so long without an answer the others count as lost
+                 ):
+    "Inside, the processes that `torchrun` started learn together; without `torchrun`, nothing happens"
+    d = torch.distributed
+    if not d.is_available() or not d.is_torchelastic_launched() or d.is_initialized():
+        yield
+        return
+    gpu = torch.device(device).type == 'cuda'
+    if gpu: torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+    d.init_process_group('nccl' if gpu else 'gloo', timeout=timedelta(seconds=seconds))
+    try: yield
+    finally: d.destroy_process_group()
+
+# %% ../nbs/06_trainer.ipynb #any_rank
+def any_rank(*wishes # of this rank
+            )->list: # of bool: does any rank wish it?
+    "Agree with the other ranks"
+    return [w > 0 for w in all_sum(torch.tensor([int(bool(w)) for w in wishes])).tolist()]
 
 # %% ../nbs/06_trainer.ipynb #code-events-phase-start-step-end-evaluation-p
 EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
@@ -546,6 +580,7 @@ class Trainer:
         self._rng, self._running, self._stop, self._saved_at = None, False, None, time.monotonic()
         self._tests = {f'eval_loaders[{k!r}]': v for k, v in self.eval_loaders.items()}
         self._looked, self._sets, self._callbacks = {}, {}, {e: [] for e in EVENTS}
+        self._fits = {k: Halving(doing) for k, doing in dict(learn='learning', ask='evaluating', look='looking at images').items()}
 
 # %% ../nbs/06_trainer.ipynb #_check_settings
 def _check_settings(device, seed, save_minutes, **counts):
@@ -572,6 +607,8 @@ def _check_tasks(tasks):
     if not isinstance(tasks or {}, dict): raise TypeError(f'eval_loaders should be a dict of name -> loader, got {type(tasks).__name__}')
     for name, loader in (tasks or {}).items():
         if not isinstance(loader, Iterable) or isinstance(loader, Iterator): raise TypeError(f'eval_loaders[{name!r}] should be iterable more than once, got {type(loader).__name__}')
+        try: len(loader)
+        except TypeError: raise TypeError(f'eval_loaders[{name!r}] should have a length, for a task is evaluated on all its batches; of a stream, take list(itertools.islice(stream, 20))') from None
     return dict(tasks or {})
 
 # %% ../nbs/06_trainer.ipynb #raised_alarm
@@ -673,8 +710,11 @@ def _batches(self:Trainer, phase):
 @patch
 @torch.no_grad()
 def _features(self:Trainer, x):
-    "Images through the eyes; features as they are"
-    return self.eyes(x) if x.ndim == 4 else x
+    "Images through the eyes, each process a share of them; features as they are"
+    if x.ndim != 4: return x
+    m = mine(len(x)) if len(x) >= ranks()[1] else slice(None)
+    seen = self._fits['look'].joined(self.eyes, x[m])
+    return seen if len(seen) == len(x) else all_rows(seen)[0]
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_test_set
 @patch
@@ -704,8 +744,9 @@ def evaluate(self:Trainer,
     with rng_scope():
         for name, loader in self.eval_loaders.items():
             x, y = _subset(*self._test_set(loader, f'eval_loaders[{name!r}]'), max_samples)
-            guess = torch.cat([self.predict(b.to(self.device)).cpu() for b in x.split(batch_size)])
-            out[name] = (guess == y.cpu()).float().mean().item()
+            share = lambda t: [b[mine(len(b))] for b in t.split(batch_size)]
+            guess = torch.cat([self._fits['ask'].joined(lambda b: self.predict(b.to(self.device)).cpu(), b) for b in share(x)])
+            out[name] = int(all_sum((guess == torch.cat(share(y.cpu()))).sum()))/len(y)
     return out
 
 # %% ../nbs/06_trainer.ipynb #Trainer-on
@@ -748,6 +789,31 @@ def _measure(self:Trainer, phase):
         self._fire('evaluation', phase=phase, step=self.at['step'], accuracies=row['eval_acc'])
     return row
 
+# %% ../nbs/06_trainer.ipynb #motion_of
+def motion_of(brain)->Callable: # tells whether it has moved since
+    "Look at the tensors of a brain and at how often each was written to; a brain that cannot be watched counts as moved"
+    d = torch.distributed
+    def tensors(): return [t for m in brain.modules() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
+    seen = tensors() if isinstance(brain, nn.Module) else []
+    alone = not (d.is_available() and d.is_initialized() and d.get_world_size() > 1)  # several processes must take the same steps
+    if not seen or not alone or any(t.is_inference() for t in seen): return lambda: True
+    writes = [t._version for t in seen]
+    return lambda: [(id(t), t._version) for t in tensors()] != [(id(t), n) for t, n in zip(seen, writes)]
+
+# %% ../nbs/06_trainer.ipynb #_over_all
+def _over_all(parts):
+    "The mean of what was measured on parts of so many rows"
+    return parts[0][1] if len(parts) == 1 else sum(n*v for n, v in parts)/sum(n for n, _ in parts)
+
+# %% ../nbs/06_trainer.ipynb #Trainer-_teach
+@patch
+def _teach(self:Trainer, x, y, phase):
+    "Teach a batch, in parts where memory is short; the accuracy over all of it"
+    fits = self._fits['learn']
+    if ranks()[1] > 1 and x.shape[:1] == y.shape[:1]: x, y = x[mine(len(x))], y[mine(len(y))]
+    if fits.size and x.ndim == 2 and len(x) > fits.size: x, y = check_features(x, x.shape[1]), check_labels(y, None, len(x))
+    return _over_all(fits(self.learn, x, y, phase=phase, watch=lambda: motion_of(self.brain)))
+
 # %% ../nbs/06_trainer.ipynb #Trainer-_step
 @patch
 def _step(self:Trainer, phase, x, y):
@@ -755,7 +821,7 @@ def _step(self:Trainer, phase, x, y):
     at = self.at
     due = at['step'] % self.eval_interval == 0 or at['epoch'] == at['batch'] == 0
     row = self._measure(phase) if due else {}
-    acc = self.learn(x, y, phase)
+    acc = self._teach(x, y, phase)
     self.history.record(step=at['step'], epoch=at['epoch'], phase=phase.name, task_acc=acc, alarm=(raised_alarm(self.brain) or [None])[0], **self.quick_stats(), **row)
     at['step'] += 1; at['batch'] += 1
     self._fire('step_end', phase=phase, step=at['step'] - 1, acc=acc, n=len(y))
@@ -773,7 +839,7 @@ def _total(phase):
 def _bar(self:Trainer, phase, verbose):
     "A progress bar that counts samples"
     from tqdm.auto import tqdm
-    return tqdm(total=_total(phase), initial=self.phase_log[-1]['samples'], desc=phase.name, unit=' samples', unit_scale=True, disable=not verbose)
+    return tqdm(total=_total(phase), initial=self.phase_log[-1]['samples'], desc=phase.name, unit=' samples', unit_scale=True, disable=not verbose or ranks()[0] > 0)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_run_phase
 @patch
@@ -789,8 +855,7 @@ def _run_phase(self:Trainer, phase, verbose):
                 note['samples'] += len(y)
                 recent = acc if recent is None else .9*recent + .1*acc
                 bar.set_postfix_str(f'acc {recent:.1%}', refresh=False); bar.update(len(y))
-                self._autosave()
-                if self._stop: return False
+                if self._heed(): return False
             if not at['batch']: raise ValueError(f'phase {phase.name!r}: data_loader gave no batch')
             at['epoch'] += 1; at['batch'] = 0
     self._leave(phase)
@@ -835,7 +900,7 @@ def train(self:Trainer,
     self._stop = None
     self._prepare(verbose)
     with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
-        while self.at['phase'] < len(self.phases) and not self._stop:
+        while self.at['phase'] < len(self.phases) and not self._heed(saving=False):
             self._run_phase(self.phases[self.at['phase']], verbose)
             self._autosave(force=True)
     if self._stop: self._say_goodbye(verbose)
@@ -908,7 +973,7 @@ class TriarchicTrainer(Trainer):
 @patch
 def learn(self:TriarchicTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
     "`brain.update_batch`, which finds out about storms by itself unless the phase is one ('panic') or only watches ('inference')"
-    if phase.mode == 'inference': return (self.predict(x) == y).float().mean().item()
+    if phase.mode == 'inference': return all_rows(self.predict(x) == y.to(self.device))[0].float().mean().item()
     return self.brain.update_batch(x, y, 'panic' if phase.mode == 'panic' else 'plastic')
 
 # %% ../nbs/06_trainer.ipynb #TriarchicTrainer-predict
@@ -925,7 +990,7 @@ def full_stats(self:TriarchicTrainer)->dict: # accuracies in 0–1, energies as 
     row = {k: stats[k] for k in ('context_energy', 'core_energy', 'n_active_neurons', 'mean_importance')}
     if self._memory_test is not None:
         x, y = _subset(*self._test_set(self._memory_test, 'memory_test_loader'), self.eval_samples)
-        row['memory_acc'] = self.brain.get_memory_accuracy(x.to(self.device), y.to(self.device))
+        row['memory_acc'] = _over_all(self._fits['ask'](lambda x, y: self.brain.get_memory_accuracy(x.to(self.device), y.to(self.device)), x, y))
     return row
 
 # %% ../nbs/06_trainer.ipynb #CheckpointError
@@ -1107,7 +1172,7 @@ def state(self:Trainer)->dict: # plain data and tensors
     return dict(at=dict(self.at), seed=self.seed, brain_type=type(self.brain).__name__, brain=dict(self.brain.state_dict()),
                 config=getattr(self.brain, 'config', None), phases=[[p.name, p.n_epochs, p.mode] for p in self.phases],
                 series=list(self.history), history=[_runs(v) for v in self.history.values()],
-                accuracies=self.accuracies, phase_log=self.phase_log, eye_seconds=self.eye_seconds,
+                accuracies=self.accuracies, phase_log=self.phase_log, eye_seconds=self.eye_seconds, fits={k: h.size for k, h in self._fits.items()},
                 rng=get_rng_state() if self._running else self._rng)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_folder_lock
@@ -1115,7 +1180,7 @@ def state(self:Trainer)->dict: # plain data and tensors
 @contextmanager
 def _folder_lock(self:Trainer, folder):
     "Hold `folder` for this process; raises `CheckpointError` if another one does"
-    if folder is None:
+    if folder is None or ranks()[0]:
         yield
         return
     from filelock import FileLock, Timeout
@@ -1130,11 +1195,13 @@ def _folder_lock(self:Trainer, folder):
 @patch
 def save(self:Trainer,
     folder:str|Path|None=None, # by default the trainer's `checkpoint_dir`
-)->Path: # JSON file of the new checkpoint
-    "Write a checkpoint; raises `CheckpointError` if that fails, and leaves older ones untouched"
+)->Path|None: # JSON file of the new checkpoint; None from ranks that do not write
+    "Write a checkpoint, for which all processes must come together; raises `CheckpointError` if that fails, and leaves older ones untouched"
     folder = folder or self.checkpoint_dir
     if folder is None: raise ValueError('folder should be given, or the trainer made with checkpoint_dir')
-    with self._folder_lock(folder): path = write_checkpoint(folder, self.state())
+    state, path = self.state(), None
+    if not ranks()[0]:
+        with self._folder_lock(folder): path = write_checkpoint(folder, state)
     self._saved_at = time.monotonic()
     return path
 
@@ -1176,6 +1243,8 @@ def load_state(self:Trainer, state:dict, where:str|Path='the checkpoint'):
     self.history.update({k: history.get(k, [None]*n) for k in self.history})
     self.at, self.seed, self._rng = dict(state['at']), state['seed'], state['rng']
     self.accuracies, self.phase_log, self.eye_seconds = state['accuracies'], state['phase_log'], state['eye_seconds']
+    fits = state.get('fits')
+    for k, h in self._fits.items(): h.size = fits[k] if isinstance(fits, dict) and _is_count(fits.get(k)) else None
 
 # %% ../nbs/06_trainer.ipynb #resume
 @patch(cls_method=True)
@@ -1195,11 +1264,23 @@ def resume(cls:Trainer,
 @patch
 def _autosave(self:Trainer, force=False):
     "Save if it is time; a failure is logged, and the last good checkpoint stands"
-    if self.checkpoint_dir is None: return
-    due = self.save_every and self.at['step'] % self.save_every == 0 or self.save_minutes and time.monotonic() - self._saved_at > 60*self.save_minutes
-    if not (due or force): return
+    if self.checkpoint_dir is None or not (force or self._due()): return
     try: self.save()
     except CheckpointError as e: log.warning('%s; training goes on', e)
+
+@patch
+def _due(self:Trainer):
+    "Is it time to save?"
+    late = self.save_minutes and time.monotonic() - self._saved_at > 60*self.save_minutes
+    return self.checkpoint_dir is not None and bool(self.save_every and self.at['step'] % self.save_every == 0 or late)
+
+@patch
+def _heed(self:Trainer, saving=True):
+    "Save if it is time; True if training is to stop. What one rank is told counts for all"
+    stop, due = any_rank(self._stop, saving and self._due())
+    if stop: self._stop = self._stop or 'another rank'
+    if due: self._autosave(force=True)
+    return stop
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_stop_signals
 @patch
@@ -1210,7 +1291,7 @@ def _stop_signals(self:Trainer):
         yield
         return
     def ask(sig, frame):
-        if self._stop == 'SIGINT': raise KeyboardInterrupt
+        if self._stop == 'SIGINT' and ranks()[1] == 1: raise KeyboardInterrupt
         self._stop = signal.Signals(sig).name
     old = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try: yield
@@ -1224,7 +1305,7 @@ def _say_goodbye(self:Trainer, verbose):
     where = f"stopped after step {self.at['step']} of phase {self.phase_log[-1]['name']!r}"
     how = f'go on with {type(self).__name__}.resume({str(self.checkpoint_dir)!r}, …).train()' if self.checkpoint_dir else 'go on with .train()'
     log.info('%s; %s', where, how)
-    if verbose: print(f'{where}; {how}')
+    if verbose and not ranks()[0]: print(f'{where}; {how}')
     if self._stop == 'SIGTERM': os.kill(os.getpid(), signal.SIGTERM)
 
 # %% ../nbs/06_trainer.ipynb #_cell
@@ -1424,3 +1505,9 @@ def plot_results(self:Trainer): # a matplotlib Figure
         _retention(low[0], self)
         _inside(low[1], self.history)
     return fig
+
+# %% ../nbs/06_trainer.ipynb #code-if-name-main
+#| eval: false
+if __name__ == '__main__':
+    from plasticish.experiments import plasticish_run
+    plasticish_run.main()

@@ -144,6 +144,42 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_half(processes, tmp_path):
     assert torch.equal(cache_features(Slow(None, 0), pictures(), cache_dir=tmp_path/'cache', progress=False).features, look(pictures().images))
     b = bank(tmp_path/'keys.bin'); b.update(told(1), torch.tensor([1])); assert len(b) == 1
 
+def short_of_memory(kind, spare, pipe):
+    "Learn batches that need more than `spare` MB"
+    torch.set_num_threads(1)
+    from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer
+    ds = cloud(range(10), 24_000)
+    (x, y), (u, v) = ((ds.features[a:b], ds.labels[a:b]) for a, b in ((0, 12_000), (12_000, 24_000)))
+    phases, tests = [PhaseConfig('a', 1, [(x[:64], y[:64]), (x, y), (u, v)])], dict(a=[(x[:2000], y[:2000])])
+    def newborn(): return TriarchicBrain(16, 4096, 10, 16) if kind == 'triarchic' else PlasticBrain(16, 2048, 16, 2, 4000, 50, 10, readers=4096, probe=12_000)
+    t = TriarchicTrainer(newborn(), None, phases, eval_loaders=tests) if kind == 'triarchic' else PlasticTrainer(newborn(), phases, tests)
+    now = int(Path('/proc/self/statm').read_text().split()[0])*resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + spare*2**20, resource.RLIM_INFINITY))
+    said = None
+    try: t.train(verbose=False)
+    except MemoryError as e: said = str(e)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    size = t._fits['learn'].size
+    if said is None:
+        want = newborn()
+        for a, b in ((x[:64], y[:64]), *zip(x.split(size), y.split(size)), *zip(u.split(size), v.split(size))): (want.update_batch if kind == 'triarchic' else want.train_step)(a, b)
+        said = difference(dict(t.brain.state_dict()), dict(want.state_dict()))
+    pipe.send((said, size, t.history.n_rows))
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='limits the address space')
+@pytest.mark.parametrize('kind, spare', [('triarchic', 150), ('plastic', 150)])
+def test_memory_runs_out(processes, kind, spare):
+    "A batch that does not fit is learned in parts that do; where the brain had begun to change, the run ends with an error that says so"
+    here, there = processes.Pipe(duplex=False)
+    p = processes.Process(target=short_of_memory, args=(kind, spare, there))
+    p.start(); there.close()
+    said, size, rows = here.recv()
+    p.join()
+    assert p.exitcode == 0 and size < 12_000
+    if kind == 'triarchic': assert said is None and rows == 3, said
+    else: assert said.startswith('learning: memory ran out in the middle of a batch') and rows < 3
+    print(f'{kind}: 12000 rows at once became {size}, {rows} batches learned')
+
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='needs a folder in which even root can write nothing')
 def test_folders_that_cannot_be_written():
     for call, said in ((lambda f: cache_features(Slow(None, 0), pictures(), cache_dir=f, progress=False), 'cache_dir: could not'), (lambda f: bank(f/'keys.bin'), 'path: could not')):
