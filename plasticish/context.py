@@ -106,7 +106,9 @@ class Surprise(nn.Module):
         self.register_buffer('level', torch.zeros(()))
 
     @property
-    def alarm(self)->bool: return bool(self.level >= self.threshold)
+    def alarm(self)->bool:
+        "Is there a storm?"
+        return bool(self.level >= self.threshold)
 
 # %% ../nbs/03_context.ipynb #Surprise-update_
 @patch
