@@ -8,14 +8,16 @@ __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals',
            'Sealed', 'Splits', 'thin', 'Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge',
            'RanPAC', 'softmax_gradient', 'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay',
            'Joint', 'code_key', 'Arena', 'write_atomically', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic',
-           'life_phases', 'life_tasks', 'life_features', 'parse_phases', 'life_data', 'Life', 'make_brain', 'live',
-           'write_config', 'read_config', 'plot_life', 'argument_parser', 'command', 'save_life', 'plasticish_demo',
-           'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict', 'seconds_of', 'race', 'toy_features',
-           'Timing', 'bench_step', 'bench_brains', 'filled', 'bench_memory', 'same_direction', 'bench_eyes',
-           'bench_epochs', 'bench_import', 'dense_layer', 'dense_learn_', 'count_votes', 'search_all_places',
-           'published_step', 'KernelTiming', 'winner_ways', 'forward_ways', 'learn_ways', 'readout_ways', 'search_ways',
-           'vote_ways', 'kernels', 'bench_kernels', 'at_fill', 'step_seconds', 'total', 'both_phases', 'eye_seconds',
-           'bench_published', 'this_machine', 'plasticish_bench']
+           'life_phases', 'life_tasks', 'life_features', 'parse_phases', 'life_data', 'Life', 'make_brain',
+           'some_device', 'live', 'write_config', 'read_config', 'plot_life', 'argument_parser', 'command', 'save_life',
+           'plasticish_demo', 'plasticish_run', 'load_life', 'predict_images', 'plasticish_predict', 'seconds_of',
+           'race', 'toy_features', 'Timing', 'bench_step', 'bench_brains', 'filled', 'bench_memory', 'same_direction',
+           'bench_eyes', 'bench_epochs', 'bench_import', 'dense_layer', 'dense_learn_', 'count_votes',
+           'search_all_places', 'published_step', 'KernelTiming', 'winner_ways', 'forward_ways', 'learn_ways',
+           'readout_ways', 'search_ways', 'vote_ways', 'kernels', 'bench_kernels', 'at_fill', 'step_seconds', 'total',
+           'both_phases', 'eye_seconds', 'bench_published', 'this_machine', 'plasticish_bench', 'compressed',
+           'compressed_by_neuron', 'ways_to_read', 'ways_to_write', 'ways_to_add', 'sparse_contest', 'crossing',
+           'ToyStream', 'resident', 'state_bytes', 'vital_signs', 'long_life', 'slope', 'size_row']
 
 # %% ../nbs/08_experiments.ipynb #code-import-ast-base64-dis-hashlib-inspect-it
 import ast, base64, dis, hashlib, inspect, itertools, json, logging, math, os, tempfile, textwrap, time
@@ -771,7 +773,8 @@ from fastcore.docments import docments
 from .eyes import (CIFAR10_CLASSES, PretrainedEyes, cache_features, cifar10_splits, class_indices, digits_splits, folder_splits,
                              inverted, only_classes, open_image)
 from .brain import PlasticBrain
-from .training import PhaseConfig, PlasticTrainer, list_checkpoints, read_checkpoint
+from .memory import ranks
+from .training import PhaseConfig, PlasticTrainer, list_checkpoints, process_group, read_checkpoint
 
 # %% ../nbs/08_experiments.ipynb #life_phases
 def life_phases(
@@ -870,6 +873,13 @@ def make_brain(
     "The brain of the main job"
     return PlasticBrain(in_dim=in_dim, num_classes=len(classes), device=device)
 
+# %% ../nbs/08_experiments.ipynb #some_device
+def some_device(
+    name: str,  # 'auto' takes a GPU if there is one
+) -> str:  # of torch
+    "The device that is meant"
+    return ('cuda' if torch.cuda.is_available() else 'cpu') if name == 'auto' else name
+
 # %% ../nbs/08_experiments.ipynb #live
 def live(
     data: str = 'digits',  # 'digits', 'cifar10' or 'folder'
@@ -891,10 +901,10 @@ def live(
     verbose: bool = True,  # progress bars
 ) -> Life:
     "Images, eyes, brain and curriculum from start to end"
-    device = ('cuda' if torch.cuda.is_available() else 'cpu') if device == 'auto' else device
+    device = some_device(device)
     eyes = PretrainedEyes(device, weights, model)
     splits, groups, source = life_data(data, data_root, eyes.transform, phases, on_error)
-    if out and not resume: write_config(out, data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs,
+    if out and not resume and not ranks()[0]: write_config(out, data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs,
         batch_size=batch_size, seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error, classes=splits['train'].classes)
     start, looked = time.perf_counter(), []
     counting = eyes.register_forward_hook(lambda _, x, out: looked.append(len(out)))
@@ -960,15 +970,16 @@ def command(f):
     def leave(code, message):
         print(f'{f.__name__}: {message}', file=sys.stderr)
         sys.exit(code)
-    @functools.wraps(f)
-    def run(*args, **kwargs):
-        if args or kwargs or Path(sys.argv[0]).stem != f.__name__: return f(*args, **kwargs)
+    def main():
         parser = argument_parser(f)
         parser.error = lambda message: leave(2, f'{message} (--help lists what there is)')
         given = vars(parser.parse_args())
         try: f(**given)
         except (ValueError, TypeError, OSError, RuntimeError) as e: leave(1, e)
         except KeyboardInterrupt: leave(130, 'interrupted')
+    @functools.wraps(f)
+    def run(*args, **kwargs): return f(*args, **kwargs) if args or kwargs or Path(sys.argv[0]).stem != f.__name__ else main()
+    run.main = main
     return run
 
 # %% ../nbs/08_experiments.ipynb #save_life
@@ -1017,7 +1028,9 @@ def plasticish_run(
     settings = dict(data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs, batch_size=batch_size,
                     seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error)
     if resume: settings = {k: read_config(out)[k] for k in settings}
-    life = live(**settings, device=device, out=out, cache_dir=cache_dir or None, save_every=save_every, resume=resume)
+    with process_group(some_device(device)):
+        life = live(**settings, device=device, out=out, cache_dir=cache_dir or None, save_every=save_every, resume=resume)
+        if ranks()[0]: return
     if life.trainer.at['phase'] < len(life.trainer.phases): sys.exit(f'plasticish_run: stopped; go on with: plasticish_run --resume --out {out}')
     save_life(life, out)
     print(f"\n{life}\n\neverything is in {out}")
@@ -1364,3 +1377,130 @@ def plasticish_bench(
     for bench in (partial(bench_brains, samples, device), partial(bench_memory, memory, rounds, device=device), partial(bench_eyes, max(1, rounds//2), few, device),
                   bench_epochs, partial(bench_import, 1 if quick else 3), partial(bench_kernels, rounds, memory, device), partial(bench_published, **small, device=device)):
         for line in bench(): print(line, flush=True)
+
+# %% ../nbs/08_experiments.ipynb #code-from-plasticish-sparse-layer-import-dens
+from .sparse_layer import densify
+
+# %% ../nbs/08_experiments.ipynb #compressed
+def compressed(idx:Tensor, val:Tensor, size:int) -> Tensor:  # sparse CSR [B,H]
+    "Winners [B,k] as a matrix in compressed rows"
+    idx, order = idx.sort(1)
+    rows = torch.arange(0, idx.numel() + 1, idx.shape[1], device=idx.device)
+    return torch.sparse_csr_tensor(rows, idx.flatten(), val.gather(1, order).flatten(), (len(idx), size), check_invariants=False)
+
+def compressed_by_neuron(idx:Tensor, val:Tensor, size:int) -> Tensor:  # sparse CSR [H,B]
+    "The transposed matrix, a row per neuron"
+    order = idx.flatten().argsort(stable=True)                                                           # [B*k]
+    rows = F.pad(torch.bincount(idx.flatten(), minlength=size).cumsum(0), (1, 0))
+    return torch.sparse_csr_tensor(rows, order//idx.shape[1], val.flatten()[order], (size, len(idx)), check_invariants=False)
+
+def ways_to_read(idx:Tensor, val:Tensor, W:Tensor) -> dict:  # way -> function without arguments that gives [B,C]
+    "Code times weights [H,C]"
+    return dict(gather=lambda: sparse_matmul(idx, val, W), dense=lambda: densify(idx, val, len(W)) @ W, CSR=lambda: compressed(idx, val, len(W)) @ W)
+
+def ways_to_write(idx:Tensor, val:Tensor, x:Tensor, size:int) -> dict:  # way -> function without arguments that gives [H,C]
+    "Transposed code times what each sample writes [B,C], summed per neuron as a layer does"
+    ones = torch.ones(len(x), device=x.device)
+    return dict(gather=lambda: encoder_sums(x, idx, val, ones, size)[0], dense=lambda: densify(idx, val, size).T @ x, CSR=lambda: compressed_by_neuron(idx, val, size) @ x)
+
+def ways_to_add(idx:Tensor, val:Tensor, x:Tensor, size:int) -> dict:  # way -> function without arguments that gives [H,C]
+    "The same added to weights in place, as core and context do"
+    W = torch.zeros(size, x.shape[1], device=x.device)
+    return dict(gather=lambda: outer_add_(W.zero_(), idx, val, x), dense=lambda: W.copy_(densify(idx, val, size).T @ x), CSR=lambda: W.copy_(compressed_by_neuron(idx, val, size) @ x))
+
+# %% ../nbs/08_experiments.ipynb #sparse_contest
+def sparse_contest(k:int, batch:int, hidden:int=4096, rounds:int=7, device='cpu') -> dict:  # (operation, way) -> seconds
+    "All ways of all four operations for `k` winners of `hidden`, each the best of `rounds`: other work can only add"
+    g = torch.Generator().manual_seed(0)
+    idx, val = k_winners(torch.rand(batch, hidden, generator=g), k)
+    idx, val, x, err, W, C = (t.to(device) for t in (idx, val, torch.randn(batch, 512, generator=g), torch.randn(batch, 10, generator=g), torch.randn(hidden, 512, generator=g), torch.randn(hidden, 10, generator=g)))
+    games = {'read 512 wide': ways_to_read(idx, val, W), 'write 512 wide': ways_to_write(idx, val, x, hidden),
+             'read 10 classes': ways_to_read(idx, val, C), 'write 10 classes': ways_to_add(idx, val, err, hidden)}
+    return {(what, way): float(race([f], [()]*rounds, device, 1).min()) for what, ways in games.items() for way, f in ways.items()}
+
+def crossing(share, ratio) -> float:  # share of winners; nan: never crossed, or from the start
+    "Where a falling ratio first goes below one, on logarithmic axes"
+    share, ratio = np.log(share), np.log(ratio)
+    below = (ratio < 0).nonzero()[0]
+    if not len(below): return math.inf
+    i = below[0]
+    return float(np.exp(share[0] if i == 0 else np.interp(0, ratio[[i, i-1]], share[[i, i-1]])))
+
+# %% ../nbs/08_experiments.ipynb #ToyStream
+class ToyStream:
+    "An endless stream of rectified features, in pieces that depend on the seed alone"
+    def __init__(self,
+        dim:int=128,         # features D
+        n_classes:int=10,    # classes C
+        kinds:int=4,         # clusters per class
+        spread:float=.5,     # of the clusters' centres; the noise has 1
+        piece:int=10_000,    # samples per piece
+        every:int=5,         # one piece of so many is a storm
+        seed:int=0,          # of centres and samples
+    ):
+        g = torch.Generator().manual_seed(seed)
+        self.centres = spread*torch.randn(n_classes*kinds, dim, generator=g)                             # [C*kinds,D]
+        self.shuffled, self.n_classes, self.piece, self.every, self.seed = torch.randperm(dim, generator=g), n_classes, piece, every, seed
+
+    def _draw(self, i):
+        g = torch.Generator().manual_seed(1_000_003*(self.seed + 1) + i)
+        kind = torch.randint(len(self.centres), (self.piece,), generator=g)
+        return self.centres[kind] + torch.randn(self.piece, self.centres.shape[1], generator=g), kind % self.n_classes
+
+    def calm(self, i:int) -> tuple:  # (x [piece,D], y [piece])
+        "Piece `i` in good weather"
+        x, y = self._draw(i)
+        return x.relu_(), y
+
+    def foul(self, i:int) -> bool: return i % self.every == self.every - 1
+
+    def __getitem__(self, i:int) -> tuple:  # (x [piece,D], y [piece])
+        "Piece `i` as the weather has it"
+        x, y = self._draw(i)
+        storms = lambda x: -x, lambda x: x[:, self.shuffled], lambda x: x + 1.
+        return (storms[i//self.every % len(storms)](x) if self.foul(i) else x).relu_(), y
+
+# %% ../nbs/08_experiments.ipynb #resident
+def resident() -> int:
+    "Bytes of memory that this process holds; where the system does not tell, the most it ever held"
+    if Path('/proc/self/statm').exists(): return int(Path('/proc/self/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)
+
+def state_bytes(module:nn.Module) -> int:
+    "Bytes of everything a module keeps"
+    return sum(t.untyped_storage().nbytes() for t in _tensors(module, {}, set()).values())
+
+def vital_signs(brain, x:Tensor) -> dict:  # name -> share
+    "Shares of neurons that fire at none of the inputs [B,D], at over half of them, and neurons that fire per input; whether all state is finite"
+    f = brain.features(x)
+    if isinstance(brain, TriarchicBrain): fires = brain.get_sparse_h(x) > 0
+    else: fires = torch.cat([layer.read(f) for layer in brain.brain], 1) > 0
+    share = fires.float().mean(0)                                                                        # [H]
+    whole = all(bool(b.isfinite().all()) for b in brain.buffers() if b.is_floating_point())
+    return dict(silent=float((share == 0).float().mean()), always=float((share == 1).float().mean()), busiest=float(share.max()), firing=float(share.mean()), whole=whole)
+
+# %% ../nbs/08_experiments.ipynb #long_life
+def long_life(learn, stream, pieces:int, look, batch:int=256) -> list:  # of dict, one per piece
+    "Learn piece after piece; seconds of learning alone, accuracy before learning, and what `look(i)` sees after each"
+    rows, spent = [], 0.
+    for i in range(pieces):
+        x, y = stream(i)
+        right = []
+        for b in zip(x.split(batch), y.split(batch)):
+            t = time.perf_counter(); right.append(learn(*b)*len(b[0])); spent += time.perf_counter() - t
+        rows.append(dict(samples=(i + 1)*len(x), seconds=spent, accuracy=100*sum(right)/len(x), **look(i)))
+    return rows
+
+def slope(x, y) -> float:
+    "Exponent of growth: the slope of a straight line through log y against log x"
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+# %% ../nbs/08_experiments.ipynb #size_row
+def size_row(brain, steps:int=24, batch:int=256) -> dict:  # median and mean seconds per step, bytes
+    "A brain's step after some steps of growth, and what it keeps"
+    learn = getattr(brain, 'update_batch', None) or brain.train_step
+    batches = list(zip(*(v.split(batch) for v in toy_features(steps*batch, getattr(brain, 'in_dim', None) or brain.in_size))))
+    if isinstance(brain, PlasticBrain): filled(brain.memory, brain.memory.memory_size)
+    spent = race([learn], batches, warm_up=2)[0]
+    return dict(median=float(np.median(spent)), mean=float(spent.mean()), bytes=state_bytes(brain))

@@ -57,6 +57,10 @@ def mine(n:int # rows that every rank has
     r, w = ranks()
     return slice(n*r//w, n*(r + 1)//w)
 
+def _wire():
+    "Where tensors must be to be sent"
+    return 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
+
 # %% ../nbs/04_memory.ipynb #RankError
 class RankError(RuntimeError): "A process of the group is gone, or did not come to the same place in time; the message says what to do"
 
@@ -74,14 +78,15 @@ def all_rows(*parts # tensors [b,...], as many rows in each; b may differ from r
     r, w = ranks()
     if w == 1: return parts
     flat = [p.flatten(1) if p.ndim > 1 else p[:, None] for p in parts]                         # [b,...] -> [b,n]
-    packed = torch.cat([p.contiguous().view(torch.uint8) for p in flat], 1)                    # [b,bytes]
+    home = parts[0].device
+    packed = torch.cat([p.contiguous().view(torch.uint8) for p in flat], 1).to(_wire())        # [b,bytes]
     sizes = [torch.zeros(1, dtype=torch.int64, device=packed.device) for _ in range(w)]
     _meet(torch.distributed.all_gather, sizes, torch.tensor([len(packed)], device=packed.device))
     most = int(max(sizes))
     got = [packed.new_empty(most, packed.shape[1]) for _ in range(w)]
     _meet(torch.distributed.all_gather, got, F.pad(packed, (0, 0, 0, most - len(packed))))
     traffic['rows'] += (w - 1)*(most*packed.shape[1] + 8)
-    columns = torch.cat([g[:int(n)] for g, n in zip(got, sizes)]).split([p.shape[1]*p.element_size() for p in flat], 1)
+    columns = torch.cat([g[:int(n)] for g, n in zip(got, sizes)]).to(home).split([p.shape[1]*p.element_size() for p in flat], 1)
     return tuple(c.clone(memory_format=torch.contiguous_format).view(p.dtype).reshape(-1, *p.shape[1:]) for c, p in zip(columns, parts))   # [B,bytes] -> [B,...]
 
 def all_sum(t:Tensor # of the same shape on every rank
@@ -89,10 +94,10 @@ def all_sum(t:Tensor # of the same shape on every rank
     "What all ranks have summed, added up (`all_reduce`); `t` itself if there is but one"
     r, w = ranks()
     if w == 1: return t
-    t = t.clone()
-    _meet(torch.distributed.all_reduce, t)
+    total = t.to(_wire(), copy=True)
+    _meet(torch.distributed.all_reduce, total)
     traffic['sums'] += 2*(w - 1)*t.nbytes//w
-    return t
+    return total.to(t.device)
 
 # %% ../nbs/04_memory.ipynb #check_rows
 def check_rows(x, dim:int, name:str='x')->Tensor: # float32 [b,dim]
