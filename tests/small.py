@@ -1,4 +1,5 @@
 "A run small enough to be killed often: two worlds and a noisy storm, in features"
+import time
 import torch
 from plasticish.brain import PlasticBrain, TriarchicBrain
 from plasticish.eyes import FeatureDataset
@@ -38,3 +39,23 @@ def difference(a, b, path='state'):
         if len(a) != len(b): return f'{path}: {len(a)} and {len(b)} entries'
         return next((d for i, (u, v) in enumerate(zip(a, b)) if (d := difference(u, v, f'{path}.{i}'))), None)
     return None if a == b else f'{path}: {a!r} and {b!r}'
+
+def tell(pipe, what):
+    "From a process that is to be killed: say where it is, and wait until it may go on"
+    pipe.send(what)
+    pipe.recv()
+
+def kill_somewhere(processes, target, args, n, pause):
+    "Start `target(*args, pipe)`, let it go on `n` times, and kill it within `pause` seconds; what it last told, and its exit code"
+    here, there = processes.Pipe()
+    p = processes.Process(target=target, args=(*args, there))
+    p.start(); there.close()
+    told = None
+    try:
+        for _ in range(n):
+            told = here.recv()
+            here.send(None)
+        time.sleep(pause)
+    except (EOFError, OSError): pass  # it has ended by itself
+    p.kill(); p.join()
+    return told, p.exitcode

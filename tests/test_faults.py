@@ -6,7 +6,7 @@ import numpy as np
 from plasticish.brain import PlasticBrain, TriarchicBrain
 from plasticish.eyes import FeatureDataset, ImageArray, PretrainedEyes, cache_features
 from plasticish.memory import EpisodicMemoryBank
-from small import cloud, difference
+from small import cloud, difference, kill_somewhere, tell
 
 D = 6
 def look(images): return images.float().mean((2, 3)).repeat(1, 2)  # [B,3,h,w] -> [B,6]
@@ -15,7 +15,7 @@ class Slow:
     def __init__(self, pipe, pause): self.pipe, self.pause = pipe, pause
     def fingerprint(self): return 'slow'
     def __call__(self, x):
-        if self.pipe: self.pipe.send('look')
+        if self.pipe: tell(self.pipe, 'look')
         time.sleep(self.pause)
         return look(x)
 
@@ -24,25 +24,13 @@ def caching(folder, pipe, pause=.002):
     time_of, told = time.monotonic, iter(range(0, 10**6, 10))
     time.monotonic = lambda: next(told)  # flush after every batch
     cache_features(Slow(pipe, pause), pictures(), cache_dir=folder, batch_size=3, progress=False)
-    if pipe: pipe.send('done')
-
-def kill_one(processes, target, args, rng, most):
-    "Start a process, let it say something up to `most` times, and kill it at that moment or a little later"
-    here, there = processes.Pipe(duplex=False)
-    p = processes.Process(target=target, args=(*args, there))
-    p.start(); there.close()
-    try:
-        for _ in range(rng.randrange(1, most)): here.recv()
-        time.sleep(rng.uniform(0, .003))
-    except EOFError: pass
-    os.kill(p.pid, signal.SIGKILL)
-    p.join()
 
 def test_a_killed_cache_goes_on(processes, tmp_path):
-    want, rng, kills = look(pictures().images), random.Random(0), 10
+    want, rng, kills = look(pictures().images), random.Random(0), 12
     for i in range(kills):
-        kill_one(processes, caching, (tmp_path,), rng, 12)
-        if i % 5 == 4:
+        _, code = kill_somewhere(processes, caching, (tmp_path,), rng.randrange(6), rng.uniform(0, .006))
+        assert code == -signal.SIGKILL
+        if i % 3 == 2:  # three times at most 6 of 20 batches
             ds = cache_features(Slow(None, 0), pictures(), cache_dir=tmp_path, progress=False)
             assert torch.equal(ds.features, want) and ds.labels.tolist() == pictures().labels.tolist()
             folder, = (p for p in tmp_path.iterdir() if p.is_dir())
@@ -77,13 +65,14 @@ def remembering(path, pipe):
         if n % 4 == 0:
             torch.save(b.state_dict(), path/'state.tmp'); os.replace(path/'state.tmp', path/'state.pt')
         if n % 7 == 5: b.forget(ids=[int(b.ids[0])])
-        pipe.send(i)
+        tell(pipe, i)
 
 def test_a_killed_bank_on_disk_mixes_nothing(processes, tmp_path):
     "Every item that survives is whole: its key is the one that was stored under its id"
     rng, left_out = random.Random(0), 0
     for kill in range(8):
-        kill_one(processes, remembering, (tmp_path,), rng, 25)
+        _, code = kill_somewhere(processes, remembering, (tmp_path,), rng.randrange(1, 25), rng.uniform(0, .003))
+        assert code == -signal.SIGKILL
         b = bank(tmp_path/'keys.bin')
         if not (tmp_path/'state.pt').exists(): continue
         state = torch.load(tmp_path/'state.pt', weights_only=True)
@@ -102,16 +91,16 @@ def competing(folder, pipe):
     from plasticish.experiments import ClassMean
     torch.set_num_threads(1)
     a = arena(folder)
-    pipe.send('made')
+    tell(pipe, 'made')
     for s in range(30):
         a.run({'means': ClassMean, f'again {s}': ClassMean}, seeds=[s], progress=False)
-        pipe.send(s)
+        tell(pipe, s)
 
 def test_a_killed_arena_goes_on(processes, tmp_path):
     from plasticish.experiments import ClassMean
     want = arena(None).run({'means': ClassMean}, seeds=[0], progress=False)
     rng = random.Random(0)
-    for kill in range(4): kill_one(processes, competing, (tmp_path,), rng, 8)
+    for kill in range(4): assert kill_somewhere(processes, competing, (tmp_path,), rng.randrange(1, 8), rng.uniform(0, .02))[1] == -signal.SIGKILL
     got = arena(tmp_path).run({'means': ClassMean}, seeds=[0], progress=False)
     assert got.accuracy.tolist() == want.accuracy.tolist()
     units = list(tmp_path.glob('*.json'))

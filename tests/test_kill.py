@@ -2,39 +2,30 @@
 import os, random, signal, time
 import pytest, torch
 from plasticish.training import list_checkpoints, read_checkpoint
-from small import difference, make, outcome
+from small import difference, kill_somewhere, make, outcome, tell
 
 def go_on(kind, folder, pipe):
     "Resume from `folder`, or begin, and tell every step"
     torch.set_num_threads(1)
     cls, args, kwargs = make(kind, save_every=2)
     trainer = cls.resume(folder, *args, **kwargs) if list_checkpoints(folder) else cls(*args, checkpoint_dir=folder, **kwargs)
-    if pipe: trainer.on('step_end', lambda t, info: pipe.send(info['step']))
+    if pipe: trainer.on('step_end', lambda t, info: tell(pipe, info['step']))
     trainer.train(verbose=False)
 
-def kill_somewhere(processes, kind, folder, rng):
-    "Start the run, kill it between two moments; the step it had reached"
-    here, there = processes.Pipe(duplex=False)
-    p = processes.Process(target=go_on, args=(kind, folder, there))
-    p.start()
-    there.close()
-    step, steps = None, rng.randrange(20 if kind == 'plastic' else 40)
-    try:
-        for _ in range(steps): step = here.recv()
-    except EOFError: pass
-    time.sleep(rng.uniform(0, .05 if steps == 0 else .006))
-    os.kill(p.pid, signal.SIGKILL)
-    p.join()
-    assert p.exitcode == -signal.SIGKILL, f'the run had ended by itself (exit code {p.exitcode}), too early to be killed'
-    return step
-
-@pytest.mark.parametrize('kind, kills', [('plastic', 20), ('triarchic', 10)])
-def test_killed_runs_end_bit_identical(processes, tmp_path, kind, kills):
+@pytest.mark.parametrize('kind, kills, steps', [('plastic', 20, 14), ('triarchic', 10, 28)])
+def test_killed_runs_end_bit_identical(processes, tmp_path, kind, kills, steps):
+    "Up to `steps` steps between two kills, which is never enough to reach the end before the last"
     cls, args, kwargs = make(kind)
     whole = cls(*args, **kwargs)
     whole.train(verbose=False)
     rng = random.Random(time.time_ns())
-    reached = [kill_somewhere(processes, kind, tmp_path, rng) for _ in range(kills)]
+    assert kills*steps < len(whole.history.step)
+    reached = []
+    for _ in range(kills):
+        n = rng.randrange(steps)
+        step, code = kill_somewhere(processes, go_on, (kind, tmp_path), n, rng.uniform(0, .006 if n else .05))
+        assert code == -signal.SIGKILL
+        reached.append(step)
     last = processes.Process(target=go_on, args=(kind, tmp_path, None))
     last.start(); last.join()
     assert last.exitcode == 0
@@ -45,12 +36,13 @@ def test_killed_runs_end_bit_identical(processes, tmp_path, kind, kills):
 
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_signal_saves_and_says_how_to_go_on(processes, tmp_path, sig):
-    here, there = processes.Pipe(duplex=False)
+    here, there = processes.Pipe()
     p = processes.Process(target=stop_politely, args=(tmp_path, there))
     p.start()
     there.close()
-    while here.recv() < 31: pass
+    while here.recv() < 31: here.send(None)
     os.kill(p.pid, sig)
+    here.send(None)
     said = [m for m in iter(lambda: receive(here), None) if isinstance(m, str)]
     p.join()
     assert p.exitcode == (0 if sig == signal.SIGINT else -sig)
@@ -64,14 +56,18 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(processes, tmp_path, sig):
     assert difference(outcome(later.state()), outcome(whole.state())) is None
 
 def receive(pipe):
-    try: return pipe.recv()
-    except EOFError: return None
+    "What a process says, which may go on if it tells a step; None when it has ended"
+    try:
+        said = pipe.recv()
+        if isinstance(said, int): pipe.send(None)
+        return said
+    except (EOFError, OSError): return None
 
 def stop_politely(folder, pipe):
     import contextlib, io
     torch.set_num_threads(1)
     cls, args, kwargs = make(checkpoint_dir=folder)
-    trainer = cls(*args, **kwargs).on('step_end', lambda t, info: pipe.send(info['step']))
+    trainer = cls(*args, **kwargs).on('step_end', lambda t, info: tell(pipe, info['step']))
     trainer._bar = lambda phase, verbose: type(trainer)._bar(trainer, phase, False)
     out = io.StringIO()
     with contextlib.redirect_stdout(out): trainer.train(verbose=True)
