@@ -6,6 +6,7 @@
 from __future__ import annotations
 import copy, functools, html, io, logging, math, threading, time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -55,12 +56,18 @@ def untouched(
             yield brain
     finally:
         for m, attrs, buffers, modules in parts:
-            for now, then in ((m._buffers, buffers), (m._modules, modules), (vars(m), attrs)): now.clear(); now.update(then)
+            for now, then in ((m._buffers, buffers), (m._modules, modules), (vars(m), attrs)): _put_back(now, then)
         with torch.no_grad():
             for b, was in copies: b.copy_(was)
 
+def _put_back(now, then):
+    "Make the dictionary `now` hold what `then` holds"
+    now.clear(); now.update(then)
+
 # %% ../nbs/07_visualizer.ipynb #picture
-def picture(fn):
+def picture(
+    fn, # method that draws
+):
     "Make the method `fn` draw in the project's style and leave `self.brain` untouched"
     @functools.wraps(fn)
     def draw(self, *args, **kwargs):
@@ -70,7 +77,9 @@ def picture(fn):
 # %% ../nbs/07_visualizer.ipynb #tint
 CORE, CONTEXT, MEMORY, TASK, GREY, WRONG, SKY, PALE = '#0072B2', '#E69F00', '#7B2D8E', '#2CA25F', '#555555', '#D55E00', '#56B4E9', '#BBBBBB'
 
-def tint(color)->LinearSegmentedColormap:
+def tint(
+    color, # any colour
+)->LinearSegmentedColormap:
     "A colour map from white to `color` and on to its dark shade"
     return LinearSegmentedColormap.from_list(color, ['white', color, [c*.35 for c in to_rgb(color)]])
 
@@ -86,13 +95,19 @@ def canvas(
     if title: fig.suptitle(title, fontsize=11, fontweight='bold', x=.01, ha='left')
     return fig, {} if mosaic is None else fig.subplot_mosaic(mosaic, **kwargs)
 
-def bare(ax):
+def bare(
+    ax, # axes
+):
     "No ticks, no grid, no frame"
     ax.set(xticks=[], yticks=[]); ax.grid(False)
     for s in ax.spines.values(): s.set_visible(False)
     return ax
 
-def framed(ax, color=PALE, width=1.):
+def framed(
+    ax, # axes
+    color=PALE, # of the frame
+    width:float=1., # of the frame, in points
+):
     "No ticks, no grid, but a frame of the given colour"
     ax.set(xticks=[], yticks=[]); ax.grid(False)
     for s in ax.spines.values(): s.set(visible=True, color=color, linewidth=width)
@@ -109,7 +124,13 @@ def sheet(
     out[:n] = values.detach().float().cpu()
     return out.reshape(-1, cols)  # [rows*cols] -> [rows,cols]
 
-def draw_sheet(ax, values, color=CORE, title='', vmax=None):
+def draw_sheet(
+    ax, # axes
+    values:Tensor, # one per neuron [H], none below 0
+    color=CORE, # of the strongest
+    title:str='', # above it
+    vmax:float|None=None, # value of the darkest shade; None: the largest
+):
     "Draw one number per neuron as a sheet; faint values stay visible, and where few neurons fire each gets a dot"
     top = float(values.max()) if vmax is None else vmax
     grid = sheet(values/(top or 1))**.5
@@ -123,7 +144,7 @@ def draw_sheet(ax, values, color=CORE, title='', vmax=None):
 
 # %% ../nbs/07_visualizer.ipynb #draw_input
 def draw_input(
-    ax,
+    ax, # axes
     pixels:Tensor|None, # picture [3,H,W] in 0–1; None if there is none
     features:Tensor, # [D], drawn where there is no picture
     title:str='', # above it
@@ -182,7 +203,7 @@ class Visualizer:
     "Draws a brain; every method returns a figure and leaves the brain untouched"
     def __init__(self,
         brain, # what is drawn
-        device:str|torch.device=None, # where its eyes look; None: where the brain is
+        device:str|torch.device|None=None, # where its eyes look; None: where the brain is
         class_names:list[str]=None, # names of the labels; None: their numbers
         eyes=None, # images to features; None: the brain's own, or `PretrainedEyes` when the first image comes
         denormalize=None, # images as the eyes see them -> pixels in 0–1; None: the eyes' own, else ImageNet's
@@ -199,16 +220,23 @@ class Visualizer:
             self._eyes = self.brain.eye if hasattr(self.brain, 'eye') else PretrainedEyes(device=self.device) if held is None else held
         return self._eyes
 
-    def look(self, x:Tensor)->Tensor:
+    def look(self,
+        x:Tensor, # images [B,3,H,W] or features [B,D]
+    )->Tensor:
         "What the eyes make of images [B,D]; features pass"
         return self.eyes(x.to(self.device)) if x.ndim == 4 else x.to(self.device)
 
-    def pixels(self, x:Tensor)->list:
+    def pixels(self,
+        x:Tensor, # images [B,3,H,W] as the eyes see them, or features [B,D]
+    )->list:
         "Each input as a picture [3,H,W] in 0–1, or None where it has none"
         if x.ndim != 4: return [None]*len(x)
         return list((self._denormalize or getattr(self.eyes, 'denormalize', denormalize_imagenet))(x))
 
-    def name(self, c:int, width:int=99)->str:
+    def name(self,
+        c:int, # label
+        width:int=99, # letters at most
+    )->str:
         "The name of label `c`"
         return (self.class_names[c] if self.class_names is not None and c < len(self.class_names) else str(c))[:width]
 
@@ -251,18 +279,33 @@ def voters(
     return [dict(zip(('slot', 'id', 'label', 'phase', 'similarity', 'weight'), r)) for r in rows if r[0] >= 0][:n]
 
 # %% ../nbs/07_visualizer.ipynb #shown_layers
-def shown_layers(n, most=4):
+def shown_layers(
+    n:int, # layers there are
+    most:int=4, # layers there is room for
+)->list[int]:
     "At most `most` of `n` layers, first and last among them"
     return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))}) if n else []
 
-def draw_answer(ax, scores, truth, name, most=5):
+def draw_answer(
+    ax, # axes
+    scores:Tensor, # class scores [C]
+    truth:int, # true label
+    name, # label -> its name
+    most:int=5, # classes shown
+):
     "The highest class scores as bars; the true class carries a check mark"
     top = scores.topk(min(most, len(scores)))
     labels = [name(c) + (' ✓' if c == truth else '') for c in top.indices.tolist()]
     ax.barh(labels, top.values.cpu(), color=[MEMORY] + [PALE]*(len(labels) - 1))
     ax.invert_yaxis(); ax.set_xlim(0, 1.02); ax.set_xlabel('share'); ax.grid(axis='y', visible=False)
 
-def draw_voter(ax, picture, key, voter, name):
+def draw_voter(
+    ax, # axes
+    picture:Tensor|None, # [3,H,W] in 0–1; None draws the key
+    key:Tensor, # what is stored [D]
+    voter:dict, # of `voters`
+    name, # (label, letters) -> its name
+):
     "A remembered example: picture or fingerprint, label, phase, weight"
     draw_input(ax, picture, key, f"{name(voter['label'], 10)}\n{voter['phase'][:11] or 'id %d' % voter['id']}", MEMORY)
     ax.set_title(ax.get_title(), fontsize=9, color='black', fontweight='normal', loc='center')
@@ -508,42 +551,30 @@ class TriarchicVisualizer(Visualizer):
     def __init__(self,
         brain, # a `TriarchicBrain`
         eyes=None, # images to features; None: the brain's own
-        device:str|torch.device=None, # where the eyes look; None: where the brain is
+        device:str|torch.device|None=None, # where the eyes look; None: where the brain is
         class_names:list[str]=None, # names of the labels; None: their numbers
         **kwargs, # as in `Visualizer`
     ):
         super().__init__(brain, device, class_names, eyes=eyes, **kwargs)
 
 # %% ../nbs/07_visualizer.ipynb #draw_contributions
-def draw_contributions(ax,
+def draw_contributions(
+    ax, # axes
     core:Tensor, # class scores of the core [C]
     context:Tensor, # class scores of the context [C]
     names:list[str], # of the classes
     truth:int=None, # its label carries a check mark
 ):
     "Per class the core's share (blue) and the context's (orange), stacked on their side of zero; the line is their sum"
-    core, context = core.cpu().numpy(), context.cpu().numpy()
-    at = np.arange(len(core))
-    base = np.where(core*context > 0, core, 0)
-    ax.bar(at, core, color=CORE, label='core'); ax.bar(at, context, bottom=base, color=CONTEXT, label='context')
-    total = core + context
-    ax.hlines(total, at - .4, at + .4, color='black', lw=1.6, label='sum')
+    slow, fast = core.cpu().numpy(), context.cpu().numpy()
+    at = np.arange(len(slow))
+    base = np.where(slow*fast > 0, slow, 0)
+    ax.bar(at, slow, color=CORE, label='core'); ax.bar(at, fast, bottom=base, color=CONTEXT, label='context')
+    ax.hlines(slow + fast, at - .4, at + .4, color='black', lw=1.6, label='sum')
     ax.axhline(0, color=GREY, lw=.8)
     ax.set_xticks(at, [n + (' ✓' if c == truth else '') for c, n in enumerate(names)], rotation=90 if max(map(len, names), default=0) > 2 else 0)
     ax.tick_params(axis='x', length=0); ax.grid(axis='x', visible=False)
     return ax
-
-@patch
-def _names(self:Visualizer, n, class_names=None):
-    "Names of `n` classes"
-    return [str(class_names[c]) if class_names is not None and c < len(class_names) else self.name(c) for c in range(n)]
-
-@patch
-def _parts(self:TriarchicVisualizer, f):
-    "Sparse codes [B,H], class scores of the core [B,C] and of the context [B,C]"
-    code = self.brain.encode(f)
-    dense = f.new_zeros(len(f), self.brain.hidden_size).scatter_(1, *code)
-    return dense, self.brain.core(*code), self.brain.context(*code)
 
 # %% ../nbs/07_visualizer.ipynb #one
 def one(
@@ -680,7 +711,7 @@ def plot_class_overlap(self:Visualizer,
     x, y = take(loader, n)
     idx, size = self.winners(x, layer_idx)
     shared = class_overlap(idx, y, size, C := int(y.max()) + 1)
-    off = shared[~torch.eye(C, dtype=bool)]
+    off = shared[~torch.eye(C, dtype=torch.bool)]
     fig, ax = canvas(5.2, 4, 'A', f'Classes share {off.mean():.0%} of their neurons, within a class {shared.diagonal().mean():.0%}' if C > 1 else 'One class')
     low, high = float(shared.min())*.9, float(shared.max())
     im = ax['A'].imshow(shared, cmap=tint(CORE), vmin=low, vmax=high, interpolation='nearest')
@@ -708,7 +739,10 @@ def _memories(self:PlasticVisualizer, n, extra=()):
     spread = torch.linspace(0, m.count - 1, min(n, m.count)).long().tolist()
     return torch.tensor(list(dict.fromkeys([*extra, *spread])), dtype=torch.int64)
 
-def in_metric(memory, keys):
+def in_metric(
+    memory, # an `EpisodicMemoryBank`
+    keys:Tensor, # features [n,D]
+)->Tensor: # [n,...]
     "Features [n,D] where the memory compares them"
     keys = F.normalize(keys, dim=1)
     return keys if getattr(memory, 'metric', None) is None else memory.metric(keys)
@@ -735,7 +769,7 @@ def plot_memory_map(self:PlasticVisualizer,
     mean, axes, share = pca_axes(z)
     at = dict(zip(slots.tolist(), (xy := (z - mean) @ axes).tolist()))
     _draw_memories(ax['A'], xy, *self._colors_of(color, slots))
-    for row, vs in zip(q if votes else (), votes): _draw_query(ax['A'], ((in_metric(m, row[None]).cpu() - mean) @ axes)[0].tolist(), vs, at)
+    for row, vs in zip(() if q is None else q, votes): _draw_query(ax['A'], ((in_metric(m, row[None]).cpu() - mean) @ axes)[0].tolist(), vs, at)
     ax['A'].set(xlabel=f'first principal axis ({share[0]:.0%} of the variance)', ylabel=f'second ({share[1]:.0%})')
     ax['A'].legend(loc='center left', bbox_to_anchor=(1.01, .5), markerscale=2, handletextpad=.2)
     return fig
@@ -763,7 +797,9 @@ def _draw_query(ax, at, votes, where):
     ax.plot(*at, '*', color='white', mec='black', ms=14, mew=1.2, zorder=4)
 
 # %% ../nbs/07_visualizer.ipynb #directions
-def directions(brain)->list[Tensor]:
+def directions(
+    brain, # either brain
+)->list[Tensor]:
     "What the neurons of each layer respond to: [H,D] per layer, of either brain"
     return [l.encoder for l in brain.brain] if hasattr(brain, 'brain') else [brain.base.weight]
 
@@ -896,7 +932,9 @@ def film_storm(
     return film
 
 # %% ../nbs/07_visualizer.ipynb #copy_brain
-def copy_brain(brain):
+def copy_brain(
+    brain, # either brain
+):
     "A copy that learns on its own; the eyes are shared"
     eyes = {k: v for k, v in vars(brain).items() if k in ('eyes', '_eye')}
     return copy.deepcopy(brain, {id(v): v for v in eyes.values()})
@@ -955,15 +993,15 @@ def _storm_curves(ax, film, t):
 
 # %% ../nbs/07_visualizer.ipynb #feature_noise
 def feature_noise(x:Tensor)->Tensor:
-    "Features [B,D] with noise as large as each feature's own spread"
+    "The features `x` [B,D] with noise as large as each feature's own spread"
     return x + torch.randn_like(x)*x.std(0, correction=0, keepdim=True)
 
 def dead_features(x:Tensor)->Tensor:
-    "Features [B,D] of which a third, always the same, are silent"
+    "The features `x` [B,D] of which a third, always the same, are silent"
     return x*(torch.arange(x.shape[1], device=x.device) % 3 > 0)
 
 def mirror_features(x:Tensor)->Tensor:
-    "Features [B,D] mirrored at their mean, as a negative is at grey"
+    "The features `x` [B,D] mirrored at their mean, as a negative is at grey"
     return 2*x.mean(0, keepdim=True) - x
 
 FEATURE_STORMS = {'noise': feature_noise, 'dead features': dead_features, 'mirror': mirror_features}
@@ -971,7 +1009,13 @@ FEATURE_STORMS = {'noise': feature_noise, 'dead features': dead_features, 'mirro
 # %% ../nbs/07_visualizer.ipynb #Dial
 class Dial:
     "A number of a brain that can be turned: where it is read, and every place that must follow"
-    def __init__(self, name, places, low, high, whole=False):
+    def __init__(self,
+        name:str, # on the slider
+        places, # gives the (object, attribute) pairs that must follow
+        low:float, # smallest value
+        high:float, # largest value
+        whole:bool=False, # whole numbers only
+    ):
         self.name, self.places, self.low, self.high, self.whole = name, places, low, high, whole
 
     def get(self):
@@ -1005,7 +1049,8 @@ class LivePage:
     ):
         self.inside, self.n = inside, n_inputs
         with matplotlib.style.context('plasticish.figures'):
-            self.fig = Figure(figsize=(8, 3.9), layout='none')
+            self.fig = Figure(figsize=(8, 3.9))
+            self.fig.set_layout_engine('none')
             top = self.fig.add_gridspec(1, 2, width_ratios=[1.5, 1], left=.085, right=.985, top=.86, bottom=.46, wspace=.2)
             low = self.fig.add_gridspec(1, n_inputs, left=.01, right=.99, top=.26, bottom=.01, wspace=.12)
             self.title = self.fig.text(.01, .955, '', fontsize=11, fontweight='bold')
@@ -1017,7 +1062,7 @@ class LivePage:
             self.acc.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
             self.move.set(xlabel='step', ylim=(0, 1.03), ylabel='share' + ' of the peak'*(len(inside) > 1))
             for ax in (self.acc, self.move): ax.legend(loc='lower left', bbox_to_anchor=(-.02, .98), ncols=3, columnspacing=1, handlelength=1.2, borderpad=0)
-            self.tiles = [bare(self.fig.add_subplot(g)) for g in low]
+            self.tiles = [bare(self.fig.add_subplot(low[i])) for i in range(n_inputs)]
             self.images = [ax.imshow(np.ones((2, 2, 3)), extent=(0, 1, 0, 1), interpolation='nearest') for ax in self.tiles]
 
     def png(self)->bytes:
@@ -1047,7 +1092,7 @@ def thumbnail(
 def update(self:LivePage,
     history, # of the trainer
     title:str, # the state of affairs
-    inputs:list=(), # (thumbnail, answer, right) of the latest
+    inputs:Sequence=(), # (thumbnail, answer, right) of the latest
 ):
     "Show the present"
     self.title.set_text(title)
@@ -1088,7 +1133,8 @@ class Dashboard:
         self.names = list(class_names or [])
         self.view = Visualizer(self.brain, class_names=self.names, eyes=None)
         self.paused, self.steps_left, self.panic, self.storm, self.error, self._stopping = False, 0, False, None, None, False
-        self._todo, self._thread, self._due, self._next_draw, self._seen, self._inputs, self.draw_seconds, self._spent = deque(), None, False, 0., None, [], 0., 0.
+        self._thread:threading.Thread|None = None
+        self._todo, self._due, self._next_draw, self._seen, self._inputs, self.draw_seconds, self._spent = deque(), False, 0., None, [], 0., 0.
         self._attach(live, storms)
         self.page = LivePage({k: c for k, c in dict(memory_fill=MEMORY, context_energy=CONTEXT, core_energy=CORE).items() if k in trainer.history})
         self._build()
@@ -1096,7 +1142,10 @@ class Dashboard:
         self._next_draw = 0.
 
     @property
-    def running(self): return self._thread is not None and self._thread.is_alive()
+    def running(self):
+        "Is the training thread alive?"
+        return self._thread is not None and self._thread.is_alive()
+
     @property
     def figure(self)->Figure:
         "The picture as a figure"
@@ -1211,8 +1260,8 @@ def start(self:Dashboard)->Dashboard:
     "Train in the background, or go on after a stop"
     if self.running: return self
     self._stopping, self.error = False, None
-    self._thread = threading.Thread(target=self._train, name='plasticish dashboard', daemon=True)
-    self._thread.start()
+    thread = self._thread = threading.Thread(target=self._train, name='plasticish dashboard', daemon=True)
+    thread.start()
     return self
 
 @patch
@@ -1247,14 +1296,16 @@ def wait(self:Dashboard,
 @patch
 def close(self:Dashboard):
     "Stop, and leave the trainer as it was found"
-    if self.running: self.stop(); self._thread.join()
+    if self._thread is not None and self._thread.is_alive(): self.stop(); self._thread.join()
     self._attached = False
     self.trainer.__dict__.pop('learn', None)
     for p, cache, fn in self._was: p.cache, p.transform_fn = cache, fn
 
 # %% ../nbs/07_visualizer.ipynb #Dashboard-set_panic
 @patch
-def set_panic(self:Dashboard, on:bool):
+def set_panic(self:Dashboard,
+    on:bool, # False: as the phase says
+):
     "Learn in panic until told otherwise"
     self.panic = bool(on)
     return 'panic' if on else 'calm'
@@ -1317,7 +1368,7 @@ def forget(self:Dashboard,
     "Forget a class; raises `ValueError` for a name that is not known or a brain that cannot forget on purpose"
     if name not in self.names: raise ValueError(f'class: expected one of {self.names}, got {name!r}')
     able = self.brain if hasattr(self.brain, 'forget') else getattr(self.brain, 'memory', None)
-    if not hasattr(able, 'forget'): raise ValueError(f'forget: {type(self.brain).__name__} cannot forget a class on purpose')
+    if able is None or not hasattr(able, 'forget'): raise ValueError(f'forget: {type(self.brain).__name__} cannot forget a class on purpose')
     able.forget(label=self.names.index(name))
     return f'forgot {name}' + ('; the layers still may know it' if able is not self.brain else '')
 
@@ -1369,7 +1420,7 @@ def _wire(self:Dashboard):
 
 @patch
 def turn(self:Dashboard, d:Dial, value:float):
-    "Turn a dial"
+    "Turn the dial `d` to `value`"
     d.set(value)
     return f'{d.name}: {d.get():.3g}'
 
@@ -1398,7 +1449,10 @@ def _refill(dropdown, options):
 
 # %% ../nbs/07_visualizer.ipynb #Dashboard-say
 @patch
-def say(self:Dashboard, text:str, wrong:bool=False):
+def say(self:Dashboard,
+    text:str, # what to say
+    wrong:bool=False, # as an error
+):
     "A line below the picture"
     self.w['said'].value = f'<span style="color:{WRONG if wrong else GREY}">{"✗ " if wrong else ""}{html.escape(text)}</span>'
 
