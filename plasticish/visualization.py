@@ -576,6 +576,19 @@ def draw_contributions(
     ax.tick_params(axis='x', length=0); ax.grid(axis='x', visible=False)
     return ax
 
+# %% ../nbs/07_visualizer.ipynb #Visualizer-_names
+@patch
+def _names(self:Visualizer, n, class_names=None):
+    "Names of `n` classes"
+    return [str(class_names[c]) if class_names is not None and c < len(class_names) else self.name(c) for c in range(n)]
+
+@patch
+def _parts(self:TriarchicVisualizer, f):
+    "Sparse codes [B,H], class scores of the core [B,C] and of the context [B,C]"
+    code = self.brain.encode(f)
+    dense = f.new_zeros(len(f), self.brain.hidden_size).scatter_(1, *code)
+    return dense, self.brain.core(*code), self.brain.context(*code)
+
 # %% ../nbs/07_visualizer.ipynb #one
 def one(
     x:Tensor, # image [3,H,W] or features [D], alone or as a batch of one
