@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 _homes = {
     "eyes": ["PretrainedEyes", "create_cifar10_loaders", "cache_features"],
     "memory": ["EpisodicMemoryBank"],
-    "brain": ["NeuromodulatedBlock", "PlasticBrain", "PlasticClassifier", "TriarchicBrain"],
+    "brain": ["NeuromodulatedBlock", "PlasticBrain", "PlasticClassifier", "TriarchicBrain", "export"],
     "training": ["PhaseConfig", "TrainingHistory", "PlasticTrainer", "TriarchicTrainer",
                  "invert_colors", "invert_tensor", "add_noise", "blur_image"],
     "visualization": ["PlasticVisualizer", "TriarchicVisualizer", "denormalize_imagenet"],
@@ -15,7 +15,7 @@ _home = {name: module for module, names in _homes.items() for name in names}
 __all__ = list(_home)
 
 if TYPE_CHECKING:
-    from .brain import NeuromodulatedBlock, PlasticBrain, PlasticClassifier, TriarchicBrain
+    from .brain import NeuromodulatedBlock, PlasticBrain, PlasticClassifier, TriarchicBrain, export
     from .eyes import PretrainedEyes, cache_features, create_cifar10_loaders
     from .memory import EpisodicMemoryBank
     from .training import (PhaseConfig, PlasticTrainer, TrainingHistory, TriarchicTrainer,

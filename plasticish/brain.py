@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MODES', 'REWARDS', 'PRECISIONS', 'check_eyes', 'TriarchicBrain', 'compress', 'encoder_sums', 'check_layer',
            'NeuromodulatedBlock', 'PlasticReadout', 'PlasticBrain', 'widened', 'mix', 'PlasticClassifier',
-           'in_order_of_appearance', 'StoredRows', 'LayerAnswer', 'PlasticAnswer', 'TriarchicAnswer', 'StoredConv',
-           'SeeingAnswer', 'tensors_alone', 'export']
+           'in_order_of_appearance', 'StoredRows', 'PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'tensors_alone',
+           'export']
 
 # %% ../nbs/05_brain.ipynb #code-import-torch
 import torch
@@ -1147,8 +1147,8 @@ class StoredRows(nn.Module):
         q, scale = pack(x, torch.int8)
         return torch._int_mm(q, self.rows.T) * scale[:, None] * self.scale
 
-# %% ../nbs/05_brain.ipynb #LayerAnswer
-class LayerAnswer(nn.Module):
+# %% ../nbs/05_brain.ipynb #_LayerAnswer
+class _LayerAnswer(nn.Module):
     "A `NeuromodulatedBlock` that has stopped learning"
     def __init__(self,
                  layer:NeuromodulatedBlock,
@@ -1156,7 +1156,7 @@ class LayerAnswer(nn.Module):
                  precision:str # of its directions, as in `StoredRows`
                 ):
         super().__init__()
-        self.read = StoredRows(layer.encoder[:layer.readers].cpu(), precision) if reads else None
+        self.read = StoredRows(layer.encoder[:layer.readers].cpu().clone(), precision) if reads else None
         self.encoder, self.k = StoredRows(layer.encoder.cpu(), precision) if layer.open else None, layer.sparsity_k
         if layer.open:
             self.register_buffer('decoder', layer.decoder.cpu().clone())
@@ -1175,14 +1175,14 @@ class LayerAnswer(nn.Module):
 class PlasticAnswer(nn.Module):
     "What a `PlasticBrain` answers, in tensors alone: features [B,D] -> class shares [B,C]"
     def __init__(self,
-                 brain:PlasticBrain,
+                 brain:PlasticBrain, # as it is now
                  precision:str='float32' # of keys and directions, as in `StoredRows`
                 ):
         super().__init__()
         m, n = brain.memory, brain.memory.count
         self.power, self.published, self.temperature, self.k, self.n_classes = brain.power, brain.published, m.temperature, min(m.k_neighbors, n), m.n_classes
         self.sharpness = brain.readout_weight if any(r.fitted for r in brain._readouts) else 0.
-        self.layers = nn.ModuleList(LayerAnswer(l, self.sharpness > 0, precision) for l in brain.brain)
+        self.layers = nn.ModuleList(_LayerAnswer(l, self.sharpness > 0, precision) for l in brain.brain)
         self.guests = bool(m.guest.any())
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
         keys = m.values(slice(0, n))
@@ -1227,16 +1227,17 @@ def forward(self:PlasticAnswer,
 class TriarchicAnswer(nn.Module):
     "What a `TriarchicBrain` answers, in tensors alone: features [B,D] -> class scores [B,C]"
     def __init__(self,
-                 brain:TriarchicBrain,
+                 brain:TriarchicBrain, # as it is now
                  precision:str='float32' # of the neurons' directions, as in `StoredRows`
                 ):
         super().__init__()
-        base, core = brain.base, brain.core
+        base:PrototypeProjection = brain.base # or, by the published rules, its ancestor
+        core = brain.core
         self.power, self.k = brain.power, base.k
         self.recruited = isinstance(base, PrototypeProjection)
         self.rows = StoredRows((base.weight * base.scale[:, None] if self.recruited else base.weight).cpu(), precision)
         self.register_buffer('readout', (core.weight + brain.context.weight).cpu())
-        self.register_buffer('bias', (core.bias if isinstance(core, EvidenceCore) else 0*core.weight[0]).cpu())
+        self.register_buffer('bias', (core.bias if isinstance(core, EvidenceCore) else 0*brain.context.weight[0]).cpu())
         if self.recruited:
             self.register_buffer('mean', base.metric.mean.cpu().clone())
             self.register_buffer('transform', base.metric.transform.cpu().clone())
@@ -1250,8 +1251,8 @@ class TriarchicAnswer(nn.Module):
         idx, val = sparse_code(self.rows(u), self.k, published=not self.recruited)
         return sparse_matmul(idx, val, self.readout) + val.sum(1, keepdim=True)*self.bias
 
-# %% ../nbs/05_brain.ipynb #StoredConv
-class StoredConv(nn.Module):
+# %% ../nbs/05_brain.ipynb #_StoredConv
+class _StoredConv(nn.Module):
     "A convolution whose weights are kept in fewer bits and unpacked at every use"
     def __init__(self,
                  conv:nn.Conv2d,
@@ -1265,12 +1266,12 @@ class StoredConv(nn.Module):
         self.register_buffer('bias', None if conv.bias is None else conv.bias.detach().float())
         self.how = conv.stride, conv.padding, conv.dilation, conv.groups
 
-    def forward(self, x:Tensor)->Tensor: return F.conv2d(x, self.rows.float() * self.scale, self.bias, *self.how)
+    def forward(self, x): return F.conv2d(x, self.rows.float() * self.scale, self.bias, *self.how)
 
 class SeeingAnswer(nn.Module):
     "Eyes in front of an answer: images [B,3,S,S], preprocessed as the eyes expect -> what the answer says"
     def __init__(self,
-                 eyes:PretrainedEyes,
+                 eyes:PretrainedEyes, # through which it looks
                  answer:nn.Module, # from features
                  precision:str='float32' # of the eyes' weights
                 ):
@@ -1279,9 +1280,13 @@ class SeeingAnswer(nn.Module):
         for name, conv in list(self.net.named_modules()) if precision != 'float32' else ():
             if type(conv) is not nn.Conv2d or conv.padding_mode != 'zeros': continue
             parent, _, child = name.rpartition('.')
-            setattr(self.net.get_submodule(parent), child, StoredConv(conv, precision))
+            setattr(self.net.get_submodule(parent), child, _StoredConv(conv, precision))
 
-    def forward(self, x:Tensor)->Tensor: return self.answer(self.net(x.contiguous(memory_format=torch.channels_last)).flatten(1))
+    def forward(self,
+                x:Tensor # images [B,3,S,S]
+               )->Tensor: # [B,C]
+        "Look, then answer"
+        return self.answer(self.net(x.contiguous(memory_format=torch.channels_last)).flatten(1))
 
 # %% ../nbs/05_brain.ipynb #_exportable
 def _exportable(brain, eyes):
@@ -1330,10 +1335,8 @@ def export(brain:PlasticBrain|TriarchicBrain,
            eyes:bool=False, # take images [B,3,S,S], preprocessed by the eyes' `.transform`, instead of features [B,D]
            classes:list|None=None # names of the classes, to be kept in the file
           )->Path: # of the file
-    """Write what `brain` answers into one file that runs without plasticish; any batch size, on the CPU, float32 in.
-    `torch.export.load(path).module()(x)` gives class shares [B,C] of a `PlasticBrain`, class scores of a `TriarchicBrain`; beside them lies `about.json`.
-    Raises `TypeError` or `ValueError` for a brain that has learned nothing or cannot be exported, and for arguments that do not fit"""
-    seen_by, path = _exportable(brain, eyes), _destination(path)
+    "One .pt2 file that answers as `brain` does now and needs only PyTorch; raises `TypeError` or `ValueError` before anything is written (Ansel et al. 2024)"
+    seen_by, file = _exportable(brain, eyes), _destination(path)
     if not isinstance(precision, str) or precision not in PRECISIONS: raise ValueError(f'precision: expected one of {PRECISIONS}, got {precision!r}')
     answer, x = tensors_alone(brain, precision), torch.rand(2, brain.in_dim if isinstance(brain, PlasticBrain) else brain.in_size)
     classes = _class_names(classes, answer(x).shape[1])
@@ -1342,9 +1345,9 @@ def export(brain:PlasticBrain|TriarchicBrain,
         answer, x = SeeingAnswer(seen_by, answer, precision).eval(), torch.rand(2, 3, seen_by.size, seen_by.size)
         about |= dict(input=f'float32 images [B,3,{seen_by.size},{seen_by.size}], RGB from 0 to 1, less mean, over std', mean=IMAGENET_MEAN, std=IMAGENET_STD)
     program = torch.export.export(answer, (x,), dynamic_shapes=({0: torch.export.Dim('batch')},))
-    new = path.with_name(f'.{path.stem}.{os.getpid()}.pt2')
+    new = file.with_name(f'.{file.stem}.{os.getpid()}.pt2')
     try:
         torch.export.save(program, new, extra_files={'about.json': json.dumps(about)})
-        os.replace(new, path)
+        os.replace(new, file)
     finally: new.unlink(missing_ok=True)
-    return path
+    return file
