@@ -15,9 +15,10 @@ __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals',
            'bench_eyes', 'bench_epochs', 'bench_import', 'dense_layer', 'dense_learn_', 'count_votes',
            'search_all_places', 'published_step', 'KernelTiming', 'winner_ways', 'forward_ways', 'learn_ways',
            'readout_ways', 'search_ways', 'vote_ways', 'kernels', 'bench_kernels', 'at_fill', 'step_seconds', 'total',
-           'both_phases', 'eye_seconds', 'bench_published', 'this_machine', 'plasticish_bench', 'compressed',
-           'compressed_by_neuron', 'ways_to_read', 'ways_to_write', 'ways_to_add', 'sparse_contest', 'crossing',
-           'ToyStream', 'resident', 'state_bytes', 'vital_signs', 'long_life', 'slope', 'size_row']
+           'both_phases', 'eye_seconds', 'bench_published', 'this_machine', 'plasticish_bench', 'as_one_of', 'one_of',
+           'project', 'compressed', 'compressed_by_neuron', 'ways_to_read', 'ways_to_write', 'ways_to_add',
+           'sparse_contest', 'crossing', 'ToyStream', 'resident', 'state_bytes', 'vital_signs', 'long_life', 'slope',
+           'size_row']
 
 # %% ../nbs/08_experiments.ipynb #code-import-ast-base64-dis-hashlib-inspect-it
 import ast, base64, dis, hashlib, inspect, itertools, json, logging, math, os, tempfile, textwrap, time
@@ -773,7 +774,7 @@ from fastcore.docments import docments
 from .eyes import (CIFAR10_CLASSES, PretrainedEyes, cache_features, cifar10_splits, class_indices, digits_splits, folder_splits,
                              inverted, only_classes, open_image)
 from .brain import PlasticBrain
-from .memory import ranks
+from .sparse_layer import ranks
 from .training import PhaseConfig, PlasticTrainer, list_checkpoints, process_group, read_checkpoint
 
 # %% ../nbs/08_experiments.ipynb #life_phases
@@ -1378,6 +1379,44 @@ def plasticish_bench(
                   bench_epochs, partial(bench_import, 1 if quick else 3), partial(bench_kernels, rounds, memory, device), partial(bench_published, **small, device=device)):
         for line in bench(): print(line, flush=True)
 
+# %% ../nbs/08_experiments.ipynb #code-from-contextlib-import-contextmanager
+from contextlib import contextmanager
+from . import sparse_layer as shared
+
+# %% ../nbs/08_experiments.ipynb #as_one_of
+@contextmanager
+def as_one_of(n:int):
+    "Inside, this process computes what rank 0 of `n` would; the others bring what it has, with other bits in the first number of each row"
+    def others(collective, *tensors):
+        if not isinstance(tensors[0], list): return tensors[0].mul_(n)
+        for i, t in enumerate(tensors[0]):
+            t.copy_(tensors[1])
+            if t.dtype == torch.uint8: t[:, 2] ^= i
+    kept = {k: vars(shared)[k] for k in ('ranks', '_meet', '_wire')}
+    vars(shared).update(ranks=lambda: (0, n), _meet=others, _wire=lambda: 'cpu')
+    try: yield
+    finally: vars(shared).update(kept)
+
+# %% ../nbs/08_experiments.ipynb #one_of
+def one_of(n:int, make, samples:int, batch:int=256) -> dict:
+    "Seconds and received bytes per step of rank 0 of `n`, each with `batch` rows per step, until `samples` have passed"
+    with as_one_of(n):
+        brain, before, (x, y) = make(), dict(shared.traffic), toy_features(max(batch, samples//n))
+        learn = brain.train_step if isinstance(brain, PlasticBrain) else brain.update_batch
+        steps, t = 0, time.perf_counter()
+        for b in zip(x.split(batch), y.split(batch)):
+            learn(*b); steps += 1
+        spent = time.perf_counter() - t
+    return dict(ranks=n, steps=steps, seconds=spent/steps, rows=(shared.traffic['rows'] - before['rows'])/steps, sums=(shared.traffic['sums'] - before['sums'])/steps)
+
+def project(make, samples:int, ranks=(1, 2, 4, 8, 16, 32, 64), batch:int=256, wires=(1.25, 12.5, 200.)) -> 'pd.DataFrame':
+    "Per number of ranks: seconds and megabytes of a step, and how many times the samples per second of one rank, by gigabytes per second of the wire"
+    import pandas as pd
+    t = pd.DataFrame([one_of(n, make, samples, batch) for n in ranks]).set_index('ranks')
+    speed = lambda r, gb: r.name/(r.seconds + (r.rows + r.sums)/gb/1e9)
+    for gb in wires: t[f'speed-up at {gb:g} GB/s'] = t.apply(speed, axis=1, gb=gb)*t.seconds.iloc[0]
+    return t.assign(ms=1000*t.seconds, rows=t.rows/1e6, sums=t.sums/1e6).rename(columns=dict(rows='MB of rows', sums='MB of sums'))[['ms', 'MB of rows', 'MB of sums', *t.columns[4:]]]
+
 # %% ../nbs/08_experiments.ipynb #code-from-plasticish-sparse-layer-import-dens
 from .sparse_layer import densify
 
@@ -1434,13 +1473,14 @@ class ToyStream:
         n_classes:int=10,    # classes C
         kinds:int=4,         # clusters per class
         spread:float=.5,     # of the clusters' centres; the noise has 1
-        piece:int=10_000,    # samples per piece
-        every:int=5,         # one piece of so many is a storm
+        piece:int=1000,      # samples per piece
+        spell:int=10,        # pieces of the same weather in a row
+        every:int=5,         # one spell of so many is a storm
         seed:int=0,          # of centres and samples
     ):
         g = torch.Generator().manual_seed(seed)
         self.centres = spread*torch.randn(n_classes*kinds, dim, generator=g)                             # [C*kinds,D]
-        self.shuffled, self.n_classes, self.piece, self.every, self.seed = torch.randperm(dim, generator=g), n_classes, piece, every, seed
+        self.shuffled, self.n_classes, self.piece, self.spell, self.every, self.seed = torch.randperm(dim, generator=g), n_classes, piece, spell, every, seed
 
     def _draw(self, i):
         g = torch.Generator().manual_seed(1_000_003*(self.seed + 1) + i)
@@ -1452,13 +1492,13 @@ class ToyStream:
         x, y = self._draw(i)
         return x.relu_(), y
 
-    def foul(self, i:int) -> bool: return i % self.every == self.every - 1
+    def foul(self, i:int) -> bool: return i//self.spell % self.every == self.every - 1
 
     def __getitem__(self, i:int) -> tuple:  # (x [piece,D], y [piece])
         "Piece `i` as the weather has it"
         x, y = self._draw(i)
         storms = lambda x: -x, lambda x: x[:, self.shuffled], lambda x: x + 1.
-        return (storms[i//self.every % len(storms)](x) if self.foul(i) else x).relu_(), y
+        return (storms[i//self.spell//self.every % len(storms)](x) if self.foul(i) else x).relu_(), y
 
 # %% ../nbs/08_experiments.ipynb #resident
 def resident() -> int:
@@ -1472,7 +1512,7 @@ def state_bytes(module:nn.Module) -> int:
     return sum(t.untyped_storage().nbytes() for t in _tensors(module, {}, set()).values())
 
 def vital_signs(brain, x:Tensor) -> dict:  # name -> share
-    "Shares of neurons that fire at none of the inputs [B,D], at over half of them, and neurons that fire per input; whether all state is finite"
+    "Shares of neurons that fire at none of the inputs [B,D] and at all of them, how many inputs the busiest fires at, and how many neurons fire per input; is all state finite?"
     f = brain.features(x)
     if isinstance(brain, TriarchicBrain): fires = brain.get_sparse_h(x) > 0
     else: fires = torch.cat([layer.read(f) for layer in brain.brain], 1) > 0
@@ -1481,15 +1521,14 @@ def vital_signs(brain, x:Tensor) -> dict:  # name -> share
     return dict(silent=float((share == 0).float().mean()), always=float((share == 1).float().mean()), busiest=float(share.max()), firing=float(share.mean()), whole=whole)
 
 # %% ../nbs/08_experiments.ipynb #long_life
-def long_life(learn, stream, pieces:int, look, batch:int=256) -> list:  # of dict, one per piece
-    "Learn piece after piece; seconds of learning alone, accuracy before learning, and what `look(i)` sees after each"
-    rows, spent = [], 0.
-    for i in range(pieces):
-        x, y = stream(i)
-        right = []
-        for b in zip(x.split(batch), y.split(batch)):
-            t = time.perf_counter(); right.append(learn(*b)*len(b[0])); spent += time.perf_counter() - t
-        rows.append(dict(samples=(i + 1)*len(x), seconds=spent, accuracy=100*sum(right)/len(x), **look(i)))
+def long_life(learn, stream, marks, look, batch:int=256) -> list:  # of dict, one per mark
+    "Learn the pieces `stream(i)`, and report after so many as `marks` says: seconds of learning alone, accuracy before learning since the last mark, and what `look(i)` sees"
+    rows, spent, right, n, marks = [], 0., [], 0, set(marks)
+    for i in range(max(marks)):
+        for b in zip(*(v.split(batch) for v in stream(i))):
+            t = time.perf_counter(); right += [learn(*b)]*len(b[0]); spent += time.perf_counter() - t
+        n += len(right)*(i + 1 in marks)
+        if i + 1 in marks: rows, right = [*rows, dict(samples=n, seconds=spent, accuracy=100*sum(right)/len(right), **look(i))], []
     return rows
 
 def slope(x, y) -> float:

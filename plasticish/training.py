@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from .eyes import FeatureDataset, Halving, PretrainedEyes, cache_features, check_features, check_labels, fn_key
-from .memory import all_rows, all_sum, at_a_glance, glance_card, mine, ranks
+from .memory import at_a_glance, glance_card
+from .sparse_layer import all_rows, all_sum, mine, ranks
 
 # %% auto #0
 __all__ = ['log', 'MODES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'STORMS', 'NO_FORWARD_TRANSFER', 'EVENTS', 'FORMAT', 'VERSION',

@@ -2,7 +2,7 @@
 import os, signal, sys
 import torch
 from plasticish.brain import PlasticBrain, TriarchicBrain
-from plasticish.memory import all_rows, mine, ranks, traffic
+from plasticish.sparse_layer import all_rows, mine, ranks, traffic
 from plasticish.training import list_checkpoints, process_group
 from small import make
 
