@@ -1343,7 +1343,7 @@ def export(brain:PlasticBrain|TriarchicBrain,
     about = dict(brain=type(brain).__name__, precision=precision, classes=classes, torch=torch.__version__, input=f'float32 features [B,{x.shape[1]}]')
     if eyes:
         answer, x = SeeingAnswer(seen_by, answer, precision).eval(), torch.rand(2, 3, seen_by.size, seen_by.size)
-        about |= dict(input=f'float32 images [B,3,{seen_by.size},{seen_by.size}], RGB from 0 to 1, less mean, over std', mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        about |= dict(input=f'float32 images [B,3,{seen_by.size},{seen_by.size}], RGB from 0 to 1, less mean, over std', size=seen_by.size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     program = torch.export.export(answer, (x,), dynamic_shapes=({0: torch.export.Dim('batch')},))
     new = file.with_name(f'.{file.stem}.{os.getpid()}.pt2')
     try:
