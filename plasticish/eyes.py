@@ -123,7 +123,7 @@ def digest(*parts) -> str:
         if isinstance(p, (Tensor, np.ndarray)):
             h.update(f'{p.dtype}{tuple(p.shape)}'.encode())
             p = p.view(torch.uint8).numpy() if isinstance(p, Tensor) and p.ndim else np.asarray(p)
-        h.update(p.encode() if isinstance(p, str) else np.ascontiguousarray(p) if isinstance(p, np.ndarray) else p)
+        h.update(p.encode() if isinstance(p, str) else np.ascontiguousarray(p).data if isinstance(p, np.ndarray) else p)
         h.update(b'|')
     return h.hexdigest()[:32]
 
@@ -923,7 +923,7 @@ def train_eyes(
     norm = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
     body = net or SmallResNet()
     width = body.eval()(torch.zeros(1, 3, 32, 32)).shape[1]
-    model = nn.Sequential(body, nn.Linear(width, int(y.max()) + 1)).to(device, memory_format=torch.channels_last)
+    model = nn.Sequential(body, nn.Linear(width, int(y.max()) + 1)).to(device).to(memory_format=torch.channels_last)
     opt, sched = _eyes_optimizer(model, lr, weight_decay, epochs*(len(x)//batch))
     history = dict(loss=[], valid_accuracy=[])
     for epoch in range(epochs):

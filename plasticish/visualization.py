@@ -700,7 +700,12 @@ def class_overlap(
     p /= torch.bincount(y, minlength=n_classes).clamp(min=1)[:, None]
     return p @ p.T/idx.shape[1]
 
-# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-winners
+# %% ../nbs/07_visualizer.ipynb #Visualizer-winners
+@patch
+def winners(self:Visualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
+    "Who fires on the inputs `x`; `layer_idx` is for a brain that has several layers"
+    raise NotImplementedError
+
 @patch
 def winners(self:PlasticVisualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
     "Who fires in a layer"
