@@ -239,15 +239,25 @@ def only_classes(
     "The part of a dataset that shows the given classes"
     return dataset.take(torch.isin(dataset.labels, torch.as_tensor(list(classes))).nonzero().squeeze(1))
 
+# %% ../nbs/00_eyes.ipynb #_split_by_class
+def _split_by_class(labels, n, seed):
+    "Rows (rest, cut): about `n` of all and at least one of each class are cut, but a single one is left where it is"
+    order = np.random.default_rng(seed).permutation(len(labels))
+    rows = [order[labels[order] == c] for c in np.unique(labels)]
+    cuts = [max(1, round(n/len(labels)*len(r))) if len(r) > 1 else 0 for r in rows]
+    return np.concatenate([r[k:] for r, k in zip(rows, cuts)]), np.concatenate([r[:k] for r, k in zip(rows, cuts)])
+
 # %% ../nbs/00_eyes.ipynb #split_off
 def split_off(
     dataset,  # anything with `.labels [N]` and `.take(index)`
-    n: int,  # size of the part that is cut off
+    n: int,  # size of the part that is cut off; about so many where a class has a single member, which stays in the rest
     seed: int = 0,  # the split is fixed by it
 ) -> tuple:  # (rest, cut)
     "Cut a stratified part from a dataset, for validation or test"
     from sklearn.model_selection import train_test_split
-    rest, cut = train_test_split(np.arange(len(dataset)), test_size=n, random_state=seed, stratify=dataset.labels.numpy())
+    labels = dataset.labels.numpy()
+    few = np.unique(labels, return_counts=True)[1].min(initial=2) < 2
+    rest, cut = _split_by_class(labels, n, seed) if few else train_test_split(np.arange(len(labels)), test_size=n, random_state=seed, stratify=labels)
     return dataset.take(torch.from_numpy(np.sort(rest))), dataset.take(torch.from_numpy(np.sort(cut)))
 
 # %% ../nbs/00_eyes.ipynb #digits_splits
@@ -306,6 +316,7 @@ def folder_splits(
     root = Path(data_root)
     if not (root/'train').is_dir():
         full = image_files(root, transform, on_error)
+        if full.labels.bincount().max() < 2: raise ValueError(f"data_root: expected two images of some class in {root}, one of them to test with, or folders train and test; got one of each")
         train, test = split_off(full, max(len(full)//5, len(full.classes)))
         return dict(train=train, test=test)
     train = image_files(root/'train', transform, on_error)
