@@ -206,6 +206,11 @@ class Broken(torch.utils.data.IterableDataset):
         for x, y in cloud_of(self.n*B).split(B): yield x, y
         yield self.end() if callable(self.end) else self.end
 
+class Ever(torch.utils.data.IterableDataset):
+    "The same batch for ever"
+    def __iter__(self):
+        while True: yield good_x, good_y
+
 class Unplugged(Exception): pass
 def unplug(): raise Unplugged('the camera is gone')
 
@@ -232,7 +237,13 @@ def test_trainers(refused):
     def bad(name, values):
         for v in values: refused(f'{name}={v!r}', o, lambda: PlasticTrainer(**{**dict(brain=o, phases=[phase]), name: v}), name)
     bad('phases', [None, 3, [], [3], 'a', [phase, 'b'], phase])
-    bad('eval_loaders', [3, [loader], {'a': 3}, {'a': iter([])}])
+    endless = torch.utils.data.DataLoader(Broken(None), batch_size=None)
+    bad('eval_loaders', [3, [loader], {'a': 3}, {'a': iter([])}, {'a': endless}])
+    refused('evaluate on nothing', o, lambda: o.evaluate([]), 'loader')
+    for trainer in (PlasticTrainer, lambda b, ps: TriarchicTrainer(subject('triarchic'), None, ps)):
+        with pytest.raises(ValueError, match="^phase 'a': data_loader gave no batch"): trainer(o, [PhaseConfig('a', 1, [])]).train(verbose=False)
+    ever = PlasticTrainer(plastic(), [PhaseConfig('a', 2, torch.utils.data.DataLoader(Ever(), batch_size=None), max_steps=4)])
+    assert ever.train(verbose=False).n_rows == 8
     for name, values in dict(eval_interval=BAD_COUNTS, eval_samples=BAD_COUNTS, save_every=BAD_COUNTS, save_minutes=[-1, float('nan'), 'x'], seed=[1.5, 'x', None], device=['nowhere'], eyes=[3]).items(): bad(name, values)
 
 def test_phases(refused):
@@ -271,6 +282,15 @@ def test_what_is_unusual_but_right():
                 (o.update if 'bank' in kind else getattr(o, 'train_step', None) or o.update_batch)(u, v)
             assert difference(dict(a.state_dict()), dict(b.state_dict())) is None, kind
             assert not any(t.requires_grad for t in a.state_dict().values())
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('kind', KINDS)
+def test_mixed_devices(kind):
+    "Features and labels may come from another device than the one the brain is on"
+    here, there = trained(KINDS[kind](), 20), trained(KINDS[kind](), 20)
+    def learn(o, x, y): (o.update if 'bank' in kind else getattr(o, 'train_step', None) or o.update_batch)(x, y)
+    learn(here, good_x, good_y); learn(there, good_x.cuda(), good_y.cuda())
+    assert difference(dict(here.state_dict()), dict(there.state_dict())) is None
 
 def test_how_many():
     print(f'{len(TRIED)} bad calls were tried')
