@@ -12,14 +12,15 @@ __all__ = ['MODES', 'REWARDS', 'PRECISIONS', 'check_eyes', 'TriarchicBrain', 'co
 import torch
 from torch import nn, Tensor
 from fastcore.basics import patch
-from .sparse_layer import SparseProjection, PrototypeProjection, k_winners, sparse_code, code_values, densify
+from .sparse_layer import SparseProjection, PrototypeProjection, all_rows, check_rows, check_targets, code_values, densify, k_winners, sparse_code
 from .consolidation import CoreWeights, PrecisionCore, ExactCore, EvidenceCore, class_error, gram_add_, mirrored
 from .context import ContextWeights, Surprise, margin
-from .memory import all_rows, check_rows, check_targets
 from .eyes import PretrainedEyes, check_count, check_device, check_labels, check_number
 
 # %% ../nbs/05_brain.ipynb #check_eyes
-def check_eyes(eyes):
+def check_eyes(
+    eyes, # what the caller gave
+):
     "Validate what turns images into features; raises `TypeError`"
     if eyes is not None and not callable(eyes): raise TypeError(f'eyes: expected something callable on images, or None, got {eyes!r}')
 
@@ -56,10 +57,14 @@ class TriarchicBrain(nn.Module):
         self.to(device)
 
     @property
-    def device(self): return self.base.weight.device
+    def device(self)->torch.device:
+        "Where the state lives"
+        return self.base.weight.device
 
     @property
-    def drift(self)->Surprise: return self.surprise
+    def drift(self)->Surprise:
+        "What watches for storms, under the name that both brains share"
+        return self.surprise
 
 # %% ../nbs/05_brain.ipynb #compress
 def compress(
@@ -196,10 +201,9 @@ def get_stats(self:TriarchicBrain)->dict: # name -> number
 import json, logging
 from fastcore.basics import store_attr
 from torch.nn import functional as F
-from .sparse_layer import k_winners, sparse_matmul
+from .sparse_layer import all_rows, all_sum, check_rows, check_targets, k_winners, mine, shared_state, sparse_matmul
 from .eyes import MAX_CLASSES
-from .memory import (EpisodicMemoryBank, PlasticMetric, all_rows, all_sum, as_bytes, check_phase, check_rows, check_targets, from_bytes, in_turn, load_whole, mine,
-                               shared_state, vote)
+from .memory import EpisodicMemoryBank, PlasticMetric, as_bytes, check_phase, from_bytes, in_turn, load_whole, vote
 
 # %% ../nbs/05_brain.ipynb #_check_mode
 _log = logging.getLogger('plasticish')
@@ -223,8 +227,9 @@ def encoder_sums(x:Tensor, # unit inputs [B,D]
     return F.embedding_bag(order // idx.shape[1], x, first, per_sample_weights=weight, mode='sum'), fired
 
 # %% ../nbs/05_brain.ipynb #check_layer
-def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., readers=None):
-    "Validate the settings of a layer; raises `TypeError` or `ValueError` naming the one that is wrong"
+def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., readers=None # as in `NeuromodulatedBlock`
+               ):
+    "Validate settings of a layer (`in_dim`, `hidden_dim`, `sparsity_k`, `lr`, `gate`, `readers`); raises `TypeError` or `ValueError` naming the one that is wrong"
     check_count(in_dim, 'in_dim'); check_count(hidden_dim, 'hidden_dim'); check_count(sparsity_k, 'sparsity_k', 1, hidden_dim)
     check_number(lr, 'lr', 0, 1); check_number(gate, 'gate')
     if readers is not None: check_count(readers, 'readers')
@@ -238,7 +243,7 @@ class NeuromodulatedBlock(nn.Module):
                  sparsity_k:int=128, # winners per input
                  lr:float=.04, # of the encoder
                  enable_neurogenesis:bool=True, # recycle neurons that never fire
-                 device='cpu',
+                 device='cpu', # where the layer lives
                  gate:float=0., # what the layer adds to its input at birth; .01 is the published value, 0 leaves the input as it is
                  readers:int=None, # the first so many neurons are read by the brain; None: all
                  seed:int=0 # of the first directions
@@ -354,7 +359,7 @@ class PlasticReadout(nn.Module):
                  n_classes:int=0, # classes expected; grows as others come
                  ridge:float=1e-3, # share of the neurons' mean energy added to the diagonal
                  wait:int=2048, # inputs that wait to be taken in together
-                 device='cpu'
+                 device='cpu' # where the sums live
                 ):
         super().__init__()
         self.ridge, self.wait = ridge, wait
@@ -448,7 +453,7 @@ class PlasticBrain(nn.Module):
                  num_classes:int=10, # None: any label may come
                  lr_brain:float=.04, # of the layers' encoders, where they learn
                  enable_neurogenesis:bool=True, # recycle idle neurons
-                 device='cpu',
+                 device='cpu', # where the state lives
                  eyes=None, # images to features; None: `PretrainedEyes` when the first image arrives
                  published:bool=False, # the published rules: encoders that learn by reward, gate .01, moving keys, flat vote, no metric, no readout
                  hebbian:bool=None, # do the encoders learn by the published rule? None: only if `published`
@@ -461,7 +466,7 @@ class PlasticBrain(nn.Module):
                  memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
                  repeats:bool=False, # do examples that are stored already, to the bit, teach again?
                  reward:str='published', # what moves encoders that learn by reward, by its name in `REWARDS`
-                 seed:int=0
+                 seed:int=0 # of the layers' first directions
                 ):
         super().__init__()
         for name, v in dict(in_dim=in_dim, hidden_dim=hidden_dim, readers=readers, probe=probe).items(): check_count(v, name)
@@ -494,7 +499,9 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     for _ in range(num_layers): self.add_layer()
 
 @patch(as_prop=True)
-def device(self:PlasticBrain): return self.born.device
+def device(self:PlasticBrain)->torch.device:
+    "Where the state lives"
+    return self.born.device
 
 @patch(as_prop=True)
 def eye(self:PlasticBrain):
@@ -835,7 +842,9 @@ def explain(self:PlasticBrain,
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-set_neurogenesis
 @patch
-def set_neurogenesis(self:PlasticBrain, enabled:bool):
+def set_neurogenesis(self:PlasticBrain,
+                     enabled:bool # may idle neurons be recycled?
+                    ):
     "Switch neurogenesis on or off in every layer"
     self.enable_neurogenesis = enabled
     for layer in self.brain: layer.enable_neurogenesis = enabled

@@ -50,7 +50,7 @@ class PlasticMetric(nn.Module):
                  dim:int, # width D of the features
                  n_classes:int=0, # classes expected; grows as others come
                  shrinkage:float=.01, # least share of the sphere
-                 device='cpu'
+                 device='cpu' # where the sums live
                 ):
         super().__init__()
         self.dim, self.shrinkage = check_count(dim, 'dim'), check_number(shrinkage, 'shrinkage', 0, 1)

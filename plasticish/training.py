@@ -217,28 +217,38 @@ def _matrix(R):
     return R
 
 # %% ../nbs/06_trainer.ipynb #average_accuracy
-def average_accuracy(R:np.ndarray)->float:
-    "ACC: mean accuracy on all tasks after the last, from R [T,T]"
+def average_accuracy(
+    R:np.ndarray, # accuracies [T,T]
+)->float:
+    "ACC: mean accuracy on all tasks after the last"
     return float(_matrix(R)[-1].mean())
 
-def backward_transfer(R:np.ndarray)->float|None:
+def backward_transfer(
+    R:np.ndarray, # accuracies [T,T]
+)->float|None:
     "BWT: mean change of a task between learning it and the end; None for a single task"
     R = _matrix(R)
     return float((R[-1] - R.diagonal())[:-1].mean()) if len(R) > 1 else None
 
 # %% ../nbs/06_trainer.ipynb #forgetting
-def forgetting(R:np.ndarray)->float|None:
+def forgetting(
+    R:np.ndarray, # accuracies [T,T]
+)->float|None:
     "Mean fall of a task from its best, signed (Chaudhry et al., 2018); None for a single task"
     R = _matrix(R)
     return float(np.mean([R[j:-1, j].max() - R[-1, j] for j in range(len(R) - 1)])) if len(R) > 1 else None
 
 # %% ../nbs/06_trainer.ipynb #average_incremental_accuracy
-def average_incremental_accuracy(R:np.ndarray)->float:
+def average_incremental_accuracy(
+    R:np.ndarray, # accuracies [T,T]
+)->float:
     "AIA: mean over time of the accuracy on the tasks seen so far"
     R = _matrix(R)
     return float(np.mean([R[i, :i + 1].mean() for i in range(len(R))]))
 
-def learning_accuracy(R:np.ndarray)->float:
+def learning_accuracy(
+    R:np.ndarray, # accuracies [T,T]
+)->float:
     "Mean accuracy on each task right after learning it"
     return float(_matrix(R).diagonal().mean())
 
@@ -307,7 +317,9 @@ class TrainingHistory(dict):
         raise AttributeError(f'no series {name!r} in this history; there are: {", ".join(self)}')
 
     @property
-    def n_rows(self): return len(next(iter(self.values())))
+    def n_rows(self)->int:
+        "Steps recorded"
+        return len(next(iter(self.values())))
 
 # %% ../nbs/06_trainer.ipynb #TrainingHistory-record
 @patch
@@ -377,7 +389,9 @@ def to_json(self:TrainingHistory, path:str|Path)->Path: # where it was written
 
 # %% ../nbs/06_trainer.ipynb #from_json
 @patch(cls_method=True)
-def from_json(cls:TrainingHistory, path:str|Path)->TrainingHistory:
+def from_json(cls:TrainingHistory,
+    path:str|Path, # the file
+)->TrainingHistory:
     "Read what `to_json` wrote"
     self = cls()
     self.clear()
@@ -386,7 +400,9 @@ def from_json(cls:TrainingHistory, path:str|Path)->TrainingHistory:
 
 # %% ../nbs/06_trainer.ipynb #TrainingHistory-to_tensorboard
 @patch
-def to_tensorboard(self:TrainingHistory, logdir:str|Path):
+def to_tensorboard(self:TrainingHistory,
+    logdir:str|Path, # folder that tensorboard reads
+):
     "Write every number as a scalar; needs the tensorboard package, and says so"
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError as e: raise ImportError('to_tensorboard needs the tensorboard package: pip install tensorboard') from e
@@ -403,7 +419,9 @@ def get_rng_state()->dict: # of Python, numpy, torch and each GPU
     return dict(python=random.getstate(), numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest), torch=torch.get_rng_state(), cuda=gpus)
 
 # %% ../nbs/06_trainer.ipynb #set_rng_state
-def set_rng_state(state:dict):
+def set_rng_state(
+    state:dict, # as from `get_rng_state`
+):
     "Put back what `get_rng_state` took"
     random.setstate(state['python'])
     kind, keys, *rest = state['numpy']
@@ -412,7 +430,9 @@ def set_rng_state(state:dict):
     for i, s in zip(range(torch.cuda.device_count()), state['cuda']): torch.cuda.set_rng_state(s, i)
 
 # %% ../nbs/06_trainer.ipynb #seed_everything
-def seed_everything(seed:int):
+def seed_everything(
+    seed:int, # of all of them
+):
     "Seed Python, numpy and torch"
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -1226,7 +1246,10 @@ def _check_match(self:Trainer, state, where):
 
 # %% ../nbs/06_trainer.ipynb #Trainer-load_state
 @patch
-def load_state(self:Trainer, state:dict, where:str|Path='the checkpoint'):
+def load_state(self:Trainer,
+    state:dict, # as from `state`
+    where:str|Path='the checkpoint', # what errors call it
+):
     "Take over what `state` returned; raises `CheckpointError` and leaves brain and trainer as they were if it does not fit"
     self._check_match(state, where)
     before = {k: v.clone() if isinstance(v, Tensor) else v for k, v in self.brain.state_dict().items()}
