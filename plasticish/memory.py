@@ -912,6 +912,8 @@ def load_whole(module:nn.Module, # what takes the state over
         told = nn.Module.load_state_dict(module, state, strict, assign)
         bad = [k for k, v in module.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
         if bad: raise ValueError(f'NaN or infinity in {bad[0]}')
+        odd = [k for k, v in module.state_dict().items() if v.ndim == 0 and isinstance(state.get(k), Tensor) and state[k].numel() != 1]
+        if odd: raise ValueError(f'expected one number for {odd[0]}, got {list(state[odd[0]].shape)}')  # of several, torch 2.4 takes the first
         for m in list(module.modules()):
             if hasattr(m, 'sound'): m.sound()
             if isinstance(m, EpisodicMemoryBank) and m.path is not None: m._leave_out_lost()

@@ -39,7 +39,7 @@ def test_two_processes_equal_one(tmp_path):
         assert a['state'].keys() == b['state'].keys()
         for k, v in a['state'].items():
             solved = k.endswith(('readout.weight', 'shelter.weight')) or k.startswith('drift')    # from sums in another order, by an ill-conditioned solve
-            assert apart(v, b['state'][k]) < (3e-3 if solved else 1e-6), (kind, k)
+            assert apart(v, b['state'][k]) < (3e-3 if solved else 5e-6), (kind, k)
 
 @pytest.mark.parametrize('first, then', [(1, 2), (3, 1)])
 def test_a_rank_dies_and_the_run_goes_on_with_another_number(tmp_path, whole, first, then):
