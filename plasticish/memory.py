@@ -262,7 +262,7 @@ class EpisodicMemoryBank(nn.Module):
                  target:float=.99 # recall that the approximate search must reach, measured on stored items
                 ):
         super().__init__()
-        for name, v in dict(input_dim=input_dim, memory_size=memory_size, k_neighbors=k_neighbors).items(): check_count(v, name)
+        for name, n in dict(input_dim=input_dim, memory_size=memory_size, k_neighbors=k_neighbors).items(): check_count(n, name)
         for name, v, known in (('policy', policy, POLICIES), ('storage', storage, STORAGE), ('index', index, INDEXES)):
             if not isinstance(v, str) or v not in known: raise ValueError(f'{name}: expected one of {", ".join(known)}, got {v!r}')
         if num_classes is not None: check_count(num_classes, 'num_classes')
@@ -482,7 +482,8 @@ def update(self:EpisodicMemoryBank,
     "Store examples"
     check_phase(phase)
     x = check_rows(x, self.input_dim).to(self.keys.device)
-    return self._store(*all_rows(x, check_targets(y, self.num_classes, len(x)).to(x.device)), phase, guest)
+    x, y = all_rows(x, check_targets(y, self.num_classes, len(x)).to(x.device))
+    return self._store(x, y, phase, guest)
 
 @patch
 def _store(self:EpisodicMemoryBank, x, y, phase, guest):
@@ -591,9 +592,9 @@ def knows(self:EpisodicMemoryBank,
          )->Tensor: # bool [B]
     "Which of these examples are stored already, to the bit, or came earlier in this batch"
     if self.storage == 'pq' and not self.codebook.any(): return torch.zeros(len(y), dtype=torch.bool, device=y.device)
-    known, seen = self._know()[0], set()
+    known, first = self._know()[0], {}
     prints = fingerprints(self._pack(F.normalize(check_rows(x, self.input_dim).to(self.keys.device), dim=1))[0], y, guest).tolist()
-    return torch.tensor([p in known or p in seen or bool(seen.add(p)) for p in prints], dtype=torch.bool, device=y.device)
+    return torch.tensor([p in known or first.setdefault(p, i) < i for i, p in enumerate(prints)], dtype=torch.bool, device=y.device)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-search
 @patch
@@ -907,7 +908,8 @@ def load_whole(module:nn.Module, # what takes the state over
               ):
     "`load_state_dict`, all or nothing: raises `ValueError` for a state that is damaged or does not fit, and `module` stays as it was"
     if not isinstance(state, dict) or not all(isinstance(k, str) for k in state): raise ValueError(f'state_dict: expected a dict of names, got {type(state).__name__}')
-    kept = [(m, {**vars(m)}, {**m._modules}, {k: (b, b if k in m._non_persistent_buffers_set else b.clone()) for k, b in m._buffers.items()}) for m in module.modules()]
+    kept = [(m, {**vars(m)}, {**m._modules}, {**m._buffers}, [(b, b.clone()) for k, b in m._buffers.items() if b is not None and k not in m._non_persistent_buffers_set])
+            for m in module.modules()]
     try:
         told = nn.Module.load_state_dict(module, state, strict, assign)
         bad = [k for k, v in module.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
@@ -915,12 +917,12 @@ def load_whole(module:nn.Module, # what takes the state over
         odd = [k for k, v in module.state_dict().items() if v.ndim == 0 and isinstance(state.get(k), Tensor) and state[k].numel() != 1]
         if odd: raise ValueError(f'expected one number for {odd[0]}, got {list(state[odd[0]].shape)}')  # of several, torch 2.4 takes the first
         for m in list(module.modules()):
-            if hasattr(m, 'sound'): m.sound()
+            getattr(m, 'sound', lambda: None)()
             if isinstance(m, EpisodicMemoryBank) and m.path is not None: m._leave_out_lost()
     except Exception as e:
-        for m, attributes, parts, buffers in kept:
-            vars(m).update(attributes); m._modules.clear(); m._modules.update(parts)
-            for k, (b, old) in buffers.items(): m._buffers[k] = b if b is old else b.copy_(old)
+        for m, attributes, parts, buffers, values in kept:
+            vars(m).update(attributes); m._modules.clear(); m._modules.update(parts); m._buffers.update(buffers)
+            for b, old in values: b.copy_(old)
         raise ValueError(f'state_dict: it is damaged or does not fit this {type(module).__name__}: {e}') from None
     return told
 

@@ -21,7 +21,7 @@ log = logging.getLogger('plasticish')
 def k_winners(
     h:Tensor, # activations [B,H]
     k:int, # winners per row, 1 to H
-): # (indices [B,k] int64, values [B,k]), largest value first
+)->tuple[Tensor, Tensor]: # (indices [B,k] int64, values [B,k]), largest value first
     "The `k` largest activations of each row; of equal ones any may win, and each neuron wins at most once"
     B, H = h.shape
     if not 1 <= k <= H: raise ValueError(f"k must lie between 1 and the number of neurons {H}, got {k}")
@@ -48,7 +48,7 @@ def sparse_code(
     h:Tensor, # activations [B,H]
     k:int, # winners per row
     published:bool=False, # measure from the last winner, which then stays silent
-): # (indices [B,k] int64, values [B,k] of norm 1)
+)->tuple[Tensor, Tensor]: # (indices [B,k] int64, values [B,k] of norm 1)
     "Indices of the `k` winners and their unit-norm values above the best loser (Olshausen & Field 1996)"
     if published or k == h.shape[1]:
         idx, top = k_winners(h, k)
@@ -112,7 +112,7 @@ class SparseProjection(nn.Module):
 
     def encode(self,
         x:Tensor, # features [B,D]
-    ): # (indices [B,k], values [B,k])
+    )->tuple[Tensor, Tensor]: # (indices [B,k], values [B,k])
         "The published sparse code of `x`"
         return sparse_code(self(x), self.k, published=True)
 
@@ -192,7 +192,7 @@ def _meet(collective, *tensors):
 
 # %% ../nbs/01_sparse_layer.ipynb #all_rows
 def all_rows(*parts # tensors [b,...], as many rows in each; b may differ from rank to rank
-            )->tuple: # the same with the rows of all ranks, in order of rank
+            )->tuple[Tensor, ...]: # the same with the rows of all ranks, in order of rank
     "What every rank brought, joined"
     return _gather(parts)[0]
 
@@ -356,7 +356,7 @@ def forward(self:PrototypeProjection,
 @patch
 def encode(self:PrototypeProjection,
     x:Tensor, # features [B,D]
-): # (indices [B,k], values [B,k])
+)->tuple[Tensor, Tensor]: # (indices [B,k], values [B,k])
     "The sparse code of `x`"
     return sparse_code(self(x), self.k)
 
