@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
 import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset
@@ -415,7 +416,8 @@ def to_tensorboard(self:TrainingHistory,
 def get_rng_state()->dict: # of Python, numpy, torch and each GPU
     "The state of every global random generator"
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    kind, keys, *rest = np.random.get_state()
+    state:Any = np.random.get_state()
+    kind, keys, *rest = state
     return dict(python=random.getstate(), numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest), torch=torch.get_rng_state(), cuda=gpus)
 
 # %% ../nbs/06_trainer.ipynb #set_rng_state
@@ -493,15 +495,16 @@ class CachedLoader:
         for i in self.batch_sampler or self.sampler: yield self.features[i if isinstance(i, (list, Tensor)) else [i]]
 
 # %% ../nbs/06_trainer.ipynb #_is_map_style
-def _is_map_style(loader): return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
+def _is_map_style(loader)->TypeGuard[DataLoader]: return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
 
 # %% ../nbs/06_trainer.ipynb #gives_images
 def gives_images(loader:Iterable)->bool:
     "Whether the batches of `loader` hold images [B,C,H,W]; looks at one sample and draws nothing"
     with rng_scope():
         if _is_map_style(loader):
-            if not len(loader.dataset): return False
-            x = loader.dataset[0][0]
+            ds:Any = loader.dataset
+            if not len(ds): return False
+            x = ds[0][0]
             return isinstance(x, Tensor) and x.ndim == 3
         first = next(seeded_iter(loader, 0), None)
     return first is not None and isinstance(first[0], Tensor) and first[0].ndim == 4
@@ -531,13 +534,12 @@ def look_once(
     progress:bool=False, # show a bar
 )->Iterable: # gives features [B,D] and labels
     "A loader of features in place of a loader of images: on disk if everything has a fingerprint, else in memory"
-    ordered = _is_map_style(loader)
-    if ordered and _has_key(eyes) and _has_key(transform_fn):
+    if _is_map_style(loader) and _has_key(eyes) and _has_key(transform_fn):
         return CachedLoader(_seen_by_all(loader, lambda part: cache_features(eyes, part, transform_fn=transform_fn, cache_dir=cache_dir, progress=progress)), loader)
-    batches = DataLoader(loader.dataset, 256, collate_fn=loader.collate_fn, num_workers=loader.num_workers) if ordered else loader
+    batches = DataLoader(loader.dataset, 256, collate_fn=loader.collate_fn, num_workers=loader.num_workers) if _is_map_style(loader) else loader
     patient = Halving('looking at images')
     seen = [(patient.joined(eyes, transform_fn(x) if transform_fn else x).float().cpu(), torch.as_tensor(y)) for x, y in ((x.to(device), y) for x, y in batches)]
-    return CachedLoader(FeatureDataset(*map(torch.cat, zip(*seen))), loader) if ordered else seen
+    return CachedLoader(FeatureDataset(*map(torch.cat, zip(*seen))), loader) if _is_map_style(loader) else seen
 
 # %% ../nbs/06_trainer.ipynb #code-from-datetime-import-timedelta
 from datetime import timedelta
@@ -570,7 +572,7 @@ EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
 # %% ../nbs/06_trainer.ipynb #Trainer
 class Trainer:
     "Takes a brain through its phases, and records, evaluates, reports and saves on the way"
-    series = ('step', 'epoch', 'phase', 'task_acc', 'alarm', 'eval_acc')
+    series:tuple[str, ...] = ('step', 'epoch', 'phase', 'task_acc', 'alarm', 'eval_acc')
 
     def __init__(self,
         brain, # what learns
@@ -739,7 +741,7 @@ def _features(self:Trainer, x):
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_test_set
 @patch
-def _test_set(self:Trainer, loader, name):
+def _test_set(self:Trainer, loader, name)->tuple[Tensor, Tensor]:
     "All features [N,D] and labels [N] of a task"
     if id(loader) not in self._sets:
         with rng_scope(self.seed): batches = [(self._features(torch.as_tensor(x)), torch.as_tensor(y)) for x, y in self._look(loader)]
