@@ -8,7 +8,9 @@ __all__ = ['MODES', 'REWARDS', 'PRECISIONS', 'check_eyes', 'TriarchicBrain', 'co
            'in_order_of_appearance', 'StoredRows', 'PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'tensors_alone',
            'export']
 
-# %% ../nbs/05_brain.ipynb #code-import-torch
+# %% ../nbs/05_brain.ipynb #code-from-collections-abc-import-callable
+from collections.abc import Callable
+from typing import Any
 import torch
 from torch import nn, Tensor
 from fastcore.basics import patch
@@ -27,6 +29,9 @@ def check_eyes(
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
 class TriarchicBrain(nn.Module):
     "A sparse base, a slow core and a fast context: structure, memory and adaptation over frozen features"
+    eyes:Callable # None until they are needed
+    core:Any # of `plasticish.consolidation`, or what works like one
+
     def __init__(self,
         in_size:int=512, # features D
         hidden_size:int=8192, # neurons H
@@ -91,7 +96,7 @@ def features(self:TriarchicBrain,
 @torch.no_grad()
 def encode(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
-): # (indices [B,k], values [B,k])
+)->tuple[Tensor, Tensor]: # (indices [B,k], values [B,k])
     "The sparse code of `x` as (indices, values)"
     return self.base.encode(self.features(x))
 
@@ -199,7 +204,6 @@ def get_stats(self:TriarchicBrain)->dict: # name -> number
 
 # %% ../nbs/05_brain.ipynb #code-import-json-logging
 import json, logging
-from fastcore.basics import store_attr
 from torch.nn import functional as F
 from .sparse_layer import all_rows, all_sum, check_rows, check_targets, k_winners, mine, shared_state, sparse_matmul
 from .eyes import MAX_CLASSES
@@ -262,7 +266,7 @@ class NeuromodulatedBlock(nn.Module):
         self.register_buffer('maturity', torch.zeros(hidden_dim, device=device))
         self.register_buffer('activity', torch.zeros(hidden_dim, device=device))
         self.register_buffer('counters', torch.zeros(3, dtype=torch.int64, device=device))  # steps, reborn, reborn at the last step
-        self._trace = None
+        self._trace:tuple|None = None
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-forward
 @patch
@@ -377,7 +381,7 @@ def forward(self:PlasticReadout,
             codes:list # activity per layer, [B,R_l] each
            )->Tensor: # class scores [B,C]
     "What the neurons predict; zeros before the first fit"
-    score, at = 0, 0
+    score, at = self.weight.new_zeros(()), 0
     for h in codes: score, at = score + h @ self.weight[at:at + h.shape[1]], at + h.shape[1]
     return score
 
@@ -458,8 +462,8 @@ class PlasticBrain(nn.Module):
                  published:bool=False, # the published rules: encoders that learn by reward, gate .01, moving keys, flat vote, no metric, no readout
                  hebbian:bool=None, # do the encoders learn by the published rule? None: only if `published`
                  power:float=.5, # features are compressed to sign(x)|x|^power
-                 temperature:float=.07, # of the vote
-                 shrinkage:float=.01, # of the plastic metric; None: plain cosine
+                 temperature:float|None=.07, # of the vote
+                 shrinkage:float|None=.01, # of the plastic metric; None: plain cosine
                  readout:float=2., # weight of the layers' prediction against the vote
                  readers:int=4096, # neurons read in all, shared by the layers at birth
                  probe:int=64, # `train_step` measures its accuracy on so many examples of the batch
@@ -475,8 +479,10 @@ class PlasticBrain(nn.Module):
         if num_classes is not None: check_count(num_classes, 'num_classes')
         if published: power, temperature, shrinkage, readout = 1., None, None, 0.
         self.hebbian = published if hebbian is None else hebbian
-        self.readout_weight, self.readers, self.eye = readout, max(1, readers // max(1, num_layers)), eyes
-        store_attr('in_dim,hidden_dim,sparsity_k,lr_brain,num_classes,enable_neurogenesis,published,power,probe,repeats,reward,seed')
+        self.readout_weight, self.readers, self.__dict__['_eye'] = readout, max(1, readers // max(1, num_layers)), eyes
+        self.in_dim, self.hidden_dim, self.sparsity_k, self.num_classes, self.power, self.seed = in_dim, hidden_dim, sparsity_k, num_classes, power, seed
+        self.lr_brain, self.enable_neurogenesis, self.published = lr_brain, enable_neurogenesis, published
+        self.probe, self.repeats, self.reward = probe, repeats, reward
         self._make_state(num_layers, device, (memory_size, k_neighbors), dict(temperature=temperature, policy='ring' if published else 'balanced') | (memory_settings or {}), shrinkage)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-__setattr__
@@ -540,13 +546,13 @@ def _restack(self:PlasticBrain,
             ):
     "Change the stack; the readout keeps what it knows of the layers that stay"
     self.settle()
-    old = {}
-    for l in self.brain: old[l] = torch.arange(l.readers) + sum(len(v) for v in old.values())
-    keep = [old.get(l, torch.full((l.readers,), -1)) for l in layers]
+    old, at = {}, 0
+    for l in self.brain: old[l], at = torch.arange(at, at + l.readers), at + l.readers
+    kept = [old.get(l, torch.full((l.readers,), -1)) for l in layers]
     self.brain = nn.ModuleList(layers)
     if not self.readout_weight: return
     for l in layers: l.fixed, l.since = True, l.since if l in old else int(self.memory.counters[2])
-    keep = torch.cat(keep or [torch.zeros(0, dtype=torch.int64)]).to(self.device)
+    keep = torch.cat(kept or [torch.zeros(0, dtype=torch.int64)]).to(self.device)
     for r in self._readouts: r.resize_(keep, r.target.shape[1])
 
 @patch(as_prop=True)
@@ -1183,6 +1189,8 @@ class _LayerAnswer(nn.Module):
 # %% ../nbs/05_brain.ipynb #PlasticAnswer
 class PlasticAnswer(nn.Module):
     "What a `PlasticBrain` answers, in tensors alone: features [B,D] -> class shares [B,C]"
+    calm:Tensor; storm:Tensor # what the layers are read with
+
     def __init__(self,
                  brain:PlasticBrain, # as it is now
                  precision:str='float32' # of keys and directions, as in `StoredRows`
@@ -1240,14 +1248,13 @@ class TriarchicAnswer(nn.Module):
                  precision:str='float32' # of the neurons' directions, as in `StoredRows`
                 ):
         super().__init__()
-        base:PrototypeProjection = brain.base # or, by the published rules, its ancestor
-        core = brain.core
+        base, core = brain.base, brain.core
         self.power, self.k = brain.power, base.k
         self.recruited = isinstance(base, PrototypeProjection)
-        self.rows = StoredRows((base.weight * base.scale[:, None] if self.recruited else base.weight).cpu(), precision)
+        self.rows = StoredRows((base.weight * base.scale[:, None] if isinstance(base, PrototypeProjection) else base.weight).cpu(), precision)
         self.register_buffer('readout', (core.weight + brain.context.weight).cpu())
         self.register_buffer('bias', (core.bias if isinstance(core, EvidenceCore) else 0*brain.context.weight[0]).cpu())
-        if self.recruited:
+        if isinstance(base, PrototypeProjection):
             self.register_buffer('mean', base.metric.mean.cpu().clone())
             self.register_buffer('transform', base.metric.transform.cpu().clone())
 
@@ -1334,7 +1341,7 @@ def tensors_alone(brain:PlasticBrain|TriarchicBrain,
                   precision:str='float32' # as in `export`
                  )->nn.Module: # features [B,D] -> what the brain answers [B,C]
     "The brain as it is now, without the means to learn"
-    return (PlasticAnswer if isinstance(brain, PlasticBrain) else TriarchicAnswer)(brain, precision).eval()
+    return (PlasticAnswer(brain, precision) if isinstance(brain, PlasticBrain) else TriarchicAnswer(brain, precision)).eval()
 
 # %% ../nbs/05_brain.ipynb #export
 @torch.no_grad()
