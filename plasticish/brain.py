@@ -43,15 +43,17 @@ class TriarchicBrain(nn.Module):
         core:nn.Module|None=None, # another core, such as `EvidenceCore(8192, 10)`
         base:nn.Module|None=None, # another base, such as `PrototypeProjection(512, 8192, 32, move=0)`; by the published rules a `SparseProjection`
         power:float=.5, # features are compressed to sign(x)|x|^power
+        precision:str='auto', # of the search in the base it builds: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     ):
         super().__init__()
+        if precision not in ('auto', 'float32', 'bfloat16'): raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
         for name, v in dict(in_size=in_size, hidden_size=hidden_size, out_size=out_size).items(): check_count(v, name)
         check_count(sparsity_k, 'sparsity_k', 1, hidden_size); check_number(power, 'power', 0, above=True); check_device(device); check_eyes(eyes)
         self.in_size, self.hidden_size, self.out_size, self.sparsity_k = in_size, hidden_size, out_size, sparsity_k
         self.published, self.power = published, 1. if published else power
         self.__dict__['eyes'] = eyes # frozen, so not part of the state
         if base is None: base = (SparseProjection(in_size, hidden_size, sparsity_k) if published else
-                                 PrototypeProjection(in_size, hidden_size, sparsity_k, out_size))
+                                 PrototypeProjection(in_size, hidden_size, sparsity_k, out_size, precision=precision))
         if core is None: core = CoreWeights(hidden_size, out_size) if published else PrecisionCore(hidden_size, out_size)
         kind = SparseProjection if published else PrototypeProjection
         if not isinstance(base, kind): raise TypeError(f'base: expected a {kind.__name__}, got {type(base).__name__}')
