@@ -837,7 +837,7 @@ def life_data(
 ) -> tuple:  # (dict of train and test data sets, dict of phase name -> class indices, where it came from)
     "Images and phases by name; raises `ValueError` or `FileNotFoundError`"
     if data == 'digits':
-        splits, source, own = digits_splits(transform), 'handwritten digits of scikit-learn', dict(low='01234', high='56789')
+        splits, source, own = digits_splits(transform), 'handwritten digits of scikit-learn', dict(low=list('01234'), high=list('56789'))
     elif data == 'cifar10':
         splits = cifar10_splits(data_root, transform)
         source, own = splits.pop('source'), {w: [CIFAR10_CLASSES[c] for c in cs] for w, cs in dict(vehicles=VEHICLES, animals=ANIMALS).items()}
@@ -912,7 +912,7 @@ def live(
     feats = life_features(splits, groups, eyes, cache_dir, verbose)
     counting.remove()
     seconds = time.perf_counter() - start
-    args = dict(brain=make_brain(eyes.out_dim, splits['train'].classes, device), device=device, seed=seed, save_every=save_every,
+    args:dict = dict(brain=make_brain(eyes.out_dim, splits['train'].classes, device), device=device, seed=seed, save_every=save_every,
                 phases=life_phases(feats['train'], feats['storm_train'], groups, epochs, batch_size, seed, mode, storm_mode),
                 eval_loaders=life_tasks(feats['test'], feats['storm_test'], groups), eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
     trainer = PlasticTrainer.resume(out, **args) if resume and list_checkpoints(out) else PlasticTrainer(checkpoint_dir=out, **args)
@@ -920,13 +920,18 @@ def live(
     return Life(trainer, seconds, sum(map(len, feats.values())), sum(looked), source)
 
 # %% ../nbs/08_experiments.ipynb #write_config
-def write_config(out, **settings):
+def write_config(
+    out,  # folder of the run
+    **settings
+):
     "Write the settings of a run to `out`/config.json"
     Path(out).mkdir(parents=True, exist_ok=True)
     (Path(out)/'config.json').write_text(json.dumps(settings, indent=1, default=str), encoding='utf-8')
 
-def read_config(out) -> dict:
-    "The settings of the run in a folder; raises `ValueError` if there is none"
+def read_config(
+    out,  # folder of the run
+) -> dict:
+    "The settings of a run; raises `ValueError` if there is none"
     try: return json.loads((Path(out)/'config.json').read_text(encoding='utf-8'))
     except (OSError, ValueError) as e: raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
 
@@ -956,7 +961,9 @@ def _phase_bands(ax, trainer):
     ax.set_xlim(0, starts[-1])
 
 # %% ../nbs/08_experiments.ipynb #argument_parser
-def argument_parser(f) -> argparse.ArgumentParser:
+def argument_parser(
+    f,  # function with defaults and docments
+) -> argparse.ArgumentParser:
     "The command line of a function: what has a default is an option, what has none takes the remaining words; comments are its help"
     parser, about = argparse.ArgumentParser(f.__name__, description=f.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter), docments(f)
     for name, p in inspect.signature(f).parameters.items():
@@ -966,7 +973,9 @@ def argument_parser(f) -> argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/08_experiments.ipynb #command
-def command(f):
+def command(
+    f,  # function with defaults and docments
+):
     "A function that is also a console script of its name; there, errors are one line and an exit code"
     def leave(code, message):
         print(f'{f.__name__}: {message}', file=sys.stderr)
@@ -1026,7 +1035,7 @@ def plasticish_run(
     resume: bool = False,  # go on with the run in --out, with the settings it was begun with
 ):
     "Teach a brain the classes of an image collection in phases, let a storm pass over it, and report what it kept"
-    settings = dict(data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs, batch_size=batch_size,
+    settings:dict = dict(data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs, batch_size=batch_size,
                     seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error)
     if resume: settings = {k: read_config(out)[k] for k in settings}
     with process_group(some_device(device)):
@@ -1398,21 +1407,21 @@ def as_one_of(n:int):
     finally: vars(shared).update(kept)
 
 # %% ../nbs/08_experiments.ipynb #one_of
-def one_of(n:int, make, samples:int, batch:int=256) -> dict:
-    "Seconds and received bytes per step of rank 0 of `n`, each with `batch` rows per step, until `samples` have passed"
+def one_of(n:int, make, steps:int, batch:int=256) -> dict:
+    "Seconds and received bytes per step of rank 0 of `n`, each with `batch` rows per step; the first half of the steps is warm-up"
     with as_one_of(n):
-        brain, before, (x, y) = make(), dict(shared.traffic), toy_features(max(batch, samples//n))
+        brain, (x, y), log = make(), toy_features(batch*steps), []
         learn = brain.train_step if isinstance(brain, PlasticBrain) else brain.update_batch
-        steps, t = 0, time.perf_counter()
         for b in zip(x.split(batch), y.split(batch)):
-            learn(*b); steps += 1
-        spent = time.perf_counter() - t
-    return dict(ranks=n, steps=steps, seconds=spent/steps, rows=(shared.traffic['rows'] - before['rows'])/steps, sums=(shared.traffic['sums'] - before['sums'])/steps)
+            log.append((time.perf_counter(), *shared.traffic.values())); learn(*b)
+        log.append((time.perf_counter(), *shared.traffic.values()))
+    seconds, rows, sums = (np.array(log[-1]) - log[steps//2])/(steps - steps//2)
+    return dict(ranks=n, seconds=seconds, rows=rows, sums=sums)
 
-def project(make, samples:int, ranks=(1, 2, 4, 8, 16, 32, 64), batch:int=256, wires=(1.25, 12.5, 200.)) -> 'pd.DataFrame':
+def project(make, steps:int=16, ranks=(1, 2, 4, 8, 16, 32, 64), batch:int=256, wires=(1.25, 12.5, 200.)) -> 'pd.DataFrame':
     "Per number of ranks: seconds and megabytes of a step, and how many times the samples per second of one rank, by gigabytes per second of the wire"
     import pandas as pd
-    t = pd.DataFrame([one_of(n, make, samples, batch) for n in ranks]).set_index('ranks')
+    t = pd.DataFrame([one_of(n, make, steps, batch) for n in ranks]).set_index('ranks')
     speed = lambda r, gb: r.name/(r.seconds + (r.rows + r.sums)/gb/1e9)
     for gb in wires: t[f'speed-up at {gb:g} GB/s'] = t.apply(speed, axis=1, gb=gb)*t.seconds.iloc[0]
     return t.assign(ms=1000*t.seconds, rows=t.rows/1e6, sums=t.sums/1e6).rename(columns=dict(rows='MB of rows', sums='MB of sums'))[['ms', 'MB of rows', 'MB of sums', *t.columns[4:]]]
