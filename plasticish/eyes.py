@@ -4,7 +4,7 @@
 
 # %% ../nbs/00_eyes.ipynb #code-from-future-import-annotations
 from __future__ import annotations
-import copy, functools, hashlib, json, logging, math, os, pickle, shutil, time, zipfile
+import copy, functools, hashlib, json, logging, math, os, pickle, shutil, time, warnings, zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +25,8 @@ __all__ = ['log', 'MAX_CLASSES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_PIXELS', 
            'split_off', 'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders',
            'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'PretrainedEyes',
            'bf16_is_native', 'FeatureDataset', 'data_key', 'default_cache_dir', 'out_of_memory', 'Halving',
-           'cache_features', 'split_features', 'digits_features', 'cifar10_features', 'read_sheets', 'random_views',
-           'train_eyes']
+           'cache_features', 'split_features', 'digits_features', 'cifar10_features', 'QuantizedEyes', 'read_sheets',
+           'random_views', 'train_eyes']
 
 # %% ../nbs/00_eyes.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -561,20 +561,26 @@ def fast(self: PretrainedEyes) -> nn.Module:
         self.__dict__['_fast'] = net.requires_grad_(False).eval()
     return self.__dict__['_fast']
 
+# %% ../nbs/00_eyes.ipynb #_check_images
+def _check_images(x, name):
+    "Validate a batch of images; raises `TypeError` or `ValueError`"
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"{name}: expected a float tensor [B, 3, H, W], got {getattr(x, 'dtype', type(x).__name__)}")
+    _check_dense(x, name)
+    if x.ndim != 4 or x.shape[1] != 3 or not x.numel(): raise ValueError(f"{name}: expected shape [B, 3, H, W] with B >= 1, got {list(x.shape)}")
+    if not x.sum().isfinite(): _check_finite(x, name)
+
+@patch(as_prop=True)
+def _dtype(self: PretrainedEyes): return next(self.fast.parameters()).dtype
+
 # %% ../nbs/00_eyes.ipynb #PretrainedEyes-forward
 @patch
 def forward(self: PretrainedEyes,
     x: Tensor,  # images `[B, 3, H, W]`, preprocessed by `.transform`
 ) -> Tensor:  # features `[B, out_dim]`, float32
     "Look at a batch; raises `TypeError` (not a float tensor) or `ValueError` (shape, empty, NaN or infinity)"
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x: expected a float tensor [B, 3, H, W], got {getattr(x, 'dtype', type(x).__name__)}")
-    _check_dense(x, 'x')
-    if x.ndim != 4 or x.shape[1] != 3 or not x.numel(): raise ValueError(f"x: expected shape [B, 3, H, W] with B >= 1, got {list(x.shape)}")
-    if not x.sum().isfinite(): _check_finite(x, 'x')
-    with torch.no_grad():
-        dtype = next(self.fast.parameters()).dtype
-        return self.fast(x.to(self.device, dtype, memory_format=torch.channels_last)).flatten(1).float()
+    _check_images(x, 'x')
+    with torch.no_grad(): return self.fast(x.to(self.device, self._dtype, memory_format=torch.channels_last)).flatten(1).float()
 
 # %% ../nbs/00_eyes.ipynb #PretrainedEyes-denormalize
 @patch
@@ -589,8 +595,7 @@ def denormalize(self: PretrainedEyes,
 @patch
 def fingerprint(self: PretrainedEyes) -> str:
     "A key of everything the features depend on: architecture, weights, preprocessing, precision"
-    dtype = next(self.fast.parameters()).dtype
-    return digest(self.model, repr(self.transform), str(dtype), *(t for _, t in sorted(self.net.state_dict().items())))
+    return digest(self.model, repr(self.transform), str(self._dtype), *(t for _, t in sorted(self.net.state_dict().items())))
 
 # %% ../nbs/00_eyes.ipynb #FeatureDataset
 class FeatureDataset(Dataset):
@@ -854,6 +859,49 @@ def cifar10_features(
     parts = cifar10_splits(data_root, eyes.transform)
     train, valid = split_off(parts['train'], n_valid)
     return split_features(dict(train=train, valid=valid, test=parts['test']), eyes, cache_dir, progress)
+
+# %% ../nbs/00_eyes.ipynb #_eight_bit
+def _eight_bit(net, images):
+    "A copy of `net` that computes in 8 bits; raises `ImportError` or `ValueError`"
+    try:
+        from torch.ao.quantization import get_default_qconfig_mapping
+        from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+    except ImportError as e: raise ImportError(f'eyes: expected a PyTorch with torch.ao.quantization, which {torch.__version__} has not ({e})') from None
+    engines, before = torch.backends.quantized, torch.backends.quantized.engine
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # PyTorch announces the successor of its quantizer
+        try:
+            if 'onednn' in engines.supported_engines: engines.engine = 'onednn'
+            watched = prepare_fx(copy.deepcopy(net), get_default_qconfig_mapping(engines.engine), (images[:1],))
+            for x in images.split(64): watched(x)
+            return convert_fx(watched)
+        except (RuntimeError, TypeError, ValueError, NotImplementedError, torch.fx.proxy.TraceError) as e:
+            raise ValueError(f'eyes: expected a network that PyTorch can quantise, got {type(net).__name__} ({e})') from None
+        finally: engines.engine = before
+
+# %% ../nbs/00_eyes.ipynb #QuantizedEyes
+class QuantizedEyes(PretrainedEyes):
+    "Eyes that look in 8 bits, on the CPU (Jacob et al. 2018); images and features as those of the eyes they are made from"
+    def __init__(self,
+        eyes: PretrainedEyes,  # what they are made from
+        images: Tensor,  # a few hundred typical images `[N, 3, H, W]`, preprocessed
+    ):
+        nn.Module.__init__(self)
+        if not isinstance(eyes, PretrainedEyes): raise TypeError(f"eyes: expected PretrainedEyes, got {type(eyes).__name__}")
+        _check_images(images, 'images')
+        self.net = copy.deepcopy(eyes.net).cpu().requires_grad_(False).eval()
+        self.out_dim, self.size, self.model, self.precision, self.transform = eyes.out_dim, eyes.size, eyes.model, 'int8', eyes.transform
+        with torch.no_grad(): self.__dict__['_int8'] = _eight_bit(self.net, images.detach().cpu().float())
+        self.__dict__['_seen'] = digest(images)
+    @property
+    def fast(self): return self.__dict__['_int8']
+    @property
+    def _dtype(self): return torch.float32
+    @property
+    def device(self): return torch.device('cpu')
+    def fingerprint(self):
+        "A key of everything the features depend on, the images of the calibration included"
+        return digest('int8', self.__dict__['_seen'], super().fingerprint())
 
 # %% ../nbs/00_eyes.ipynb #read_sheets
 def read_sheets(
