@@ -74,7 +74,10 @@ def two_worlds(first='vehicles', storm=False) -> Curriculum:
     return Curriculum('→'.join(s.name for s in stages), tuple(stages))
 
 # %% ../nbs/08_experiments.ipynb #split_classes
-def split_classes(order=range(10), per=2, name='split') -> Curriculum:
+def split_classes(
+    order=range(10), per=2,
+    name='split', # of the curriculum
+) -> Curriculum:
     "`per` classes at a time in this `order` (Split-CIFAR-10 when 5 × 2)"
     order = [int(c) for c in order]
     if len(set(order)) != len(order) or len(order) % per:
@@ -83,7 +86,10 @@ def split_classes(order=range(10), per=2, name='split') -> Curriculum:
     return Curriculum(name, tuple(Stage('+'.join(map(str, g)), g) for g in groups))
 
 # %% ../nbs/08_experiments.ipynb #alternating_storms
-def alternating_storms(n=20, blur=0.) -> Curriculum:
+def alternating_storms(
+    n=20,
+    blur=0., # how far stages run into each other, as a share of their length
+) -> Curriculum:
     "Everything clean, then `n` storms with a clean spell after each: a long life without task labels"
     everything = tuple(range(10))
     spells = [Stage(f'{d} {i}', everything, d) for i in range(1, n+1) for d in ('storm', 'clean')]
@@ -96,20 +102,32 @@ def digit_halves(storm=False) -> Curriculum:
     return Curriculum('digits', (Stage('low', low), Stage('high', high)) + storm*(Stage('storm', low, 'storm'),))
 
 # %% ../nbs/08_experiments.ipynb #split_orders
-def split_orders(n:int=5, n_classes:int=10, per:int=2, seed:int=0) -> list:
+def split_orders(
+    n:int=5,
+    n_classes:int=10, # labels there are
+    per:int=2,
+    seed:int=0, # of the random orders
+) -> list:
     "`n` curricula of `per` classes at a time: the first in label order, the others in random ones"
     g = torch.Generator().manual_seed(seed)
     orders = [range(n_classes), *(torch.randperm(n_classes, generator=g).tolist() for _ in range(n - 1))]
     return [split_classes(o, per, f'split, order {i}') for i, o in enumerate(orders)]
 
-def blurred(curriculum:Curriculum, sd:float=.25) -> Curriculum:
+def blurred(
+    curriculum:Curriculum, # with sharp borders
+    sd:float=.25
+) -> Curriculum:
     "The same stages, run into each other over about `sd` of their length, and no learner told where one ends"
     return replace(curriculum, name=f'{curriculum.name}, blurred', boundaries=False, blur=sd)
 
 # %% ../nbs/08_experiments.ipynb #stream
-def stream(parts,                # one FeatureDataset per stage
-           seed:int=0,           # draws the order
-           batch_size:int=256, epochs:int=1, blur:float=0.):
+def stream(
+    parts, # one FeatureDataset per stage
+    seed:int=0, # draws the order
+    batch_size:int=256, # rows per batch
+    epochs:int=1, # passes over each stage
+    blur:float=0., # how far stages run into each other, as a share of their length
+):
     "Yield per stage the list of index batches into the joined `parts`; batches never cross the end of a stage"
     g = torch.Generator().manual_seed(seed)
     when, row, start = [], [], 0
@@ -124,7 +142,9 @@ def stream(parts,                # one FeatureDataset per stage
 # %% ../nbs/08_experiments.ipynb #Sealed
 class Sealed:
     "Test data that can be scored and never read"
-    def __init__(self, ds:FeatureDataset):
+    def __init__(self,
+        ds:FeatureDataset, # test images nobody may read
+    ):
         def _hits(predict, chunk=500):
             return torch.cat([_answer(predict, x) == y for x, y in zip(ds.features.split(chunk), ds.labels.split(chunk))])
         self.hits = _hits
@@ -161,7 +181,10 @@ class Splits:
         if key not in self._parts: self._parts[key] = _read(self._open[key[0]], stage.classes)
         return self._parts[key]
 
-    def judge(self, split:str, stage:Stage) -> Sealed:
+    def judge(self,
+        split:str, # 'valid' or 'test'
+        stage:Stage
+    ) -> Sealed:
         "A scorer for `stage`: of the sealed test set, or of 'valid'"
         return self._sealed(stage) if split == 'test' else Sealed(self.part(split, stage))
 
@@ -171,7 +194,11 @@ def _read(ds, classes) -> FeatureDataset:
     return FeatureDataset(*ds.subset(classes=classes)[:], ds.classes)
 
 # %% ../nbs/08_experiments.ipynb #thin
-def thin(features:dict, train:int, rest:int, seed:int=0) -> dict:
+def thin(
+    features:dict, # split -> FeatureDataset
+    train:int, rest:int,
+    seed:int=0, # of the choice
+) -> dict:
     "At most `train` random rows of the training sets and `rest` of the others; a split and its storm keep the same images"
     def cut(ds, n): return ds.subset(index=torch.randperm(len(ds), generator=torch.Generator().manual_seed(seed))[:n].sort()[0])
     return {k: cut(v, train if k.split('_')[-1] == 'train' else rest) for k, v in features.items()}
@@ -180,23 +207,39 @@ def thin(features:dict, train:int, rest:int, seed:int=0) -> dict:
 class Learner:
     "Base of all that enter the arena: `partial_fit` in stream order, `predict`, a name, a size"
     name, order_free, late = 'learner', False, ()
-    def __init__(self, in_dim:int, n_classes:int, seed:int=0):
+    def __init__(self,
+        in_dim:int, # width D of the features
+        n_classes:int, # classes C
+        seed:int=0, # fixes every draw
+    ):
         self.in_dim, self.n_classes, self.n_seen, self.stale = in_dim, n_classes, 0, True
         self.rng = torch.Generator().manual_seed(seed)
-    def learn(self, x, y): raise NotImplementedError
-    def answer(self, x): raise NotImplementedError
-    def partial_fit(self, x:Tensor, y:Tensor):
+    def learn(self, x, y):
+        "Learn features `x` [B,D] with labels `y` [B]"
+        raise NotImplementedError
+    def answer(self, x):
+        "Labels [B] of features `x` [B,D]"
+        raise NotImplementedError
+    def partial_fit(self,
+        x:Tensor, # features [B,D]
+        y:Tensor, # labels [B]
+    ):
         "Learn from features [B,D] with labels [B], checked before anything changes"
         x = check_features(x, self.in_dim)
         y = check_labels(y, self.n_classes, len(x))
         self.learn(x, y); self.n_seen += len(x)
-    def predict(self, x:Tensor) -> Tensor:
+    def predict(self,
+        x:Tensor, # features [B,D]
+    ) -> Tensor:
         "Labels [B] int64 of features [B,D]"
         if not self.n_seen: raise ValueError('predict: expected a learner that has learned something, got a new one')
         return self.answer(check_features(x, self.in_dim))
     def end_phase(self): "Called after a stage, if the curriculum gives boundaries"
-    def nbytes(self) -> int: return sum(t.untyped_storage().nbytes() for t in _tensors(self, {}, set()).values())
+    def nbytes(self) -> int:
+        "Bytes of everything that was learned or kept"
+        return sum(t.untyped_storage().nbytes() for t in _tensors(self, {}, set()).values())
 
+# %% ../nbs/08_experiments.ipynb #_tensors
 def _tensors(o, found, seen):
     "Every tensor reachable from `o`, by storage"
     if isinstance(o, Tensor): found[o.untyped_storage().data_ptr()] = o
@@ -217,7 +260,9 @@ class ClassMean(Learner):
     def _see(self, x): return F.normalize(x, dim=1) if self.metric == 'cosine' else x
     def learn(self, x, y):
         self.total.index_add_(0, y, self._see(x).double()); self.count += y.bincount(minlength=self.n_classes)
-    def means(self): return (self.total/self.count.clamp(min=1)[:, None]).float()                        # [C,D]
+    def means(self):
+        "Mean of each class [C,D]"
+        return (self.total/self.count.clamp(min=1)[:, None]).float()  # [C,D]
     def answer(self, x):
         return torch.cdist(self._see(x), self.means()).masked_fill(self.count == 0, math.inf).argmin(1)
 
@@ -225,7 +270,10 @@ class ClassMean(Learner):
 class Neighbours(Learner):
     "k nearest neighbours by cosine, majority vote (Cover & Hart 1967)"
     name, order_free, late = 'kNN', True, ('k',)
-    def __init__(self, in_dim, n_classes, seed=0, k=50):
+    def __init__(self,
+        in_dim, n_classes, seed=0,
+        k=50, # neighbours that vote
+    ):
         super().__init__(in_dim, n_classes, seed)
         self.k, self.keys, self.labels = k, [], []
     def learn(self, x, y): self.keys.append(F.normalize(x, dim=1)); self.labels.append(y)
@@ -239,7 +287,10 @@ class Neighbours(Learner):
 class StreamingLDA(ClassMean):
     "Streaming linear discriminant analysis (Hayes & Kanan 2020), with exact within-class covariance"
     name, late = 'streaming LDA', ('shrinkage',)
-    def __init__(self, in_dim, n_classes, seed=0, shrinkage=1e-2):
+    def __init__(self,
+        in_dim, n_classes, seed=0,
+        shrinkage=1e-2, # share of the identity in the covariance
+    ):
         super().__init__(in_dim, n_classes, seed)
         self.shrinkage, self.second = shrinkage, torch.zeros(in_dim, in_dim, dtype=torch.float64)
     def learn(self, x, y):
@@ -258,7 +309,11 @@ class StreamingLDA(ClassMean):
         return (x @ self.solved[0].T + self.solved[1]).masked_fill(self.count == 0, -math.inf).argmax(1)
 
 # %% ../nbs/08_experiments.ipynb #add_gram_
-def add_gram_(G:Tensor, h:Tensor, block:int=500) -> Tensor:
+def add_gram_(
+    G:Tensor,
+    h:Tensor, # rows [N,M]
+    block:int=500, # side of a block
+) -> Tensor:
     "Add hᵀh ([N,M] → [M,M]) to the blocks of `G` on and above the diagonal"
     for i in range(0, len(G), block):
         for j in range(i, len(G), block):
@@ -269,13 +324,22 @@ def add_gram_(G:Tensor, h:Tensor, block:int=500) -> Tensor:
 class Ridge(Learner):
     "Ridge regression on one-hot targets from accumulated sums"
     name, order_free, late = 'ridge', True, ('ridge',)
-    def __init__(self, in_dim, n_classes, seed=0, ridge=1., dtype=torch.float64, wait=4096):
+    def __init__(self,
+        in_dim, n_classes, seed=0,
+        ridge=1., # weight of the penalty
+        dtype=torch.float64, # of the sums
+        wait=4096, # samples that wait for one large product
+    ):
         super().__init__(in_dim, n_classes, seed)
         self.ridge, self.wait, self.pending = ridge, wait, []
         M = self.width()
         self.G, self.C = torch.zeros(M, M, dtype=dtype), torch.zeros(M, n_classes, dtype=dtype)
-    def width(self): return self.in_dim + 1
-    def features(self, x): return F.pad(x, (0, 1), value=1.)                                             # [B,D+1]
+    def width(self):
+        "Features after `features`"
+        return self.in_dim + 1
+    def features(self, x):
+        "What is regressed on: the features `x` and a constant, [B,D+1]"
+        return F.pad(x, (0, 1), value=1.)  # [B,D+1]
     def learn(self, x, y):
         self.pending.append((x, y)); self.stale = True
         if sum(len(x) for x, _ in self.pending) >= self.wait: self.absorb()
@@ -300,7 +364,11 @@ class Ridge(Learner):
 class RanPAC(Ridge):
     "Random ReLU features and ridge regression (McDonnell et al. 2023)"
     name, order_free = 'RanPAC', False
-    def __init__(self, in_dim, n_classes, seed=0, ridge=1e4, M=10_000, dtype=torch.float32):
+    def __init__(self,
+        in_dim, n_classes, seed=0, ridge=1e4,
+        M=10_000, # random features
+        dtype=torch.float32
+    ):
         self.M = M
         super().__init__(in_dim, n_classes, seed, ridge, dtype)
         self.P = torch.randn(in_dim, M, generator=self.rng)
@@ -308,13 +376,20 @@ class RanPAC(Ridge):
     def features(self, x): return (x @ self.P).relu_()                                                   # [B,M]
 
 # %% ../nbs/08_experiments.ipynb #softmax_gradient
-def softmax_gradient(W:Tensor, x:Tensor, y:Tensor) -> Tensor:
+def softmax_gradient(
+    W:Tensor, # weights [C,D]
+    x:Tensor, # features [B,D]
+    y:Tensor, # labels [B]
+) -> Tensor:
     "Gradient [C,D] of the mean cross-entropy of softmax(W x)"
     p = (x @ W.T).softmax(1)                                                                             # [B,C]
     p[torch.arange(len(y)), y] -= 1
     return p.T @ x/len(x)
 
-def softmax_fisher(W:Tensor, x:Tensor) -> Tensor:
+def softmax_fisher(
+    W:Tensor, # weights [C,D]
+    x:Tensor, # features [B,D]
+) -> Tensor:
     "Diagonal Fisher information [C,D], mean over the rows of x: p(1-p) x²"
     p = (x @ W.T).softmax(1)
     return (p*(1 - p)).T @ x.square()/len(x)
@@ -322,8 +397,12 @@ def softmax_fisher(W:Tensor, x:Tensor) -> Tensor:
 # %% ../nbs/08_experiments.ipynb #Standardise
 class Standardise:
     "(x - mean)/sd with running moments (Welford 1962; Chan et al. 1979)"
-    def __init__(self, dim:int): self.n, self.mean, self.square = 0, torch.zeros(dim), torch.zeros(dim)
+    def __init__(self,
+        dim:int, # width of the features
+    ):
+        self.n, self.mean, self.square = 0, torch.zeros(dim), torch.zeros(dim)
     def update(self, x):
+        "Take the features `x` [B,D] into mean and variance"
         n, mean = self.n + len(x), x.mean(0)
         self.square += (x - mean).square().sum(0) + (mean - self.mean).square()*self.n*len(x)/n
         self.mean += (mean - self.mean)*len(x)/n; self.n = n
@@ -333,7 +412,10 @@ class Standardise:
 class Softmax(Learner):
     "Softmax regression, one Adam step per batch"
     name = 'naive softmax'
-    def __init__(self, in_dim, n_classes, seed=0, lr=1e-3):
+    def __init__(self,
+        in_dim, n_classes, seed=0,
+        lr=1e-3, # step size of Adam
+    ):
         super().__init__(in_dim, n_classes, seed)
         self.lr, self.scale = lr, Standardise(in_dim)
         self.reset()
@@ -341,9 +423,15 @@ class Softmax(Learner):
         "Zero weights [C,D+1] and a new optimiser"
         self.W = torch.zeros(self.n_classes, self.in_dim + 1)
         self.optimiser = torch.optim.Adam([self.W], self.lr)
-    def features(self, x): return F.pad(self.scale(x), (0, 1), value=1.)                                 # [B,D+1]
-    def gradient(self, x, y): return softmax_gradient(self.W, self.features(x), y)
-    def step(self, x, y): self.W.grad = self.gradient(x, y); self.optimiser.step()
+    def features(self, x):
+        "The features `x`, standardised, and a constant, [B,D+1]"
+        return F.pad(self.scale(x), (0, 1), value=1.)  # [B,D+1]
+    def gradient(self, x, y):
+        "Gradient [C,D+1] of the loss on `x`, `y`"
+        return softmax_gradient(self.W, self.features(x), y)
+    def step(self, x, y):
+        "One step of Adam on `x`, `y`"
+        self.W.grad = self.gradient(x, y); self.optimiser.step()
     def learn(self, x, y): self.scale.update(x); self.step(x, y)
     def answer(self, x): return (self.features(x) @ self.W.T).argmax(1)
 
@@ -351,7 +439,11 @@ class Softmax(Learner):
 class OnlineEWC(Softmax):
     "Softmax regression with online elastic weight consolidation (Kirkpatrick et al. 2017; Schwarz et al. 2018)"
     name = 'online EWC'
-    def __init__(self, in_dim, n_classes, seed=0, lr=1e-3, stiffness=100., decay=1.):
+    def __init__(self,
+        in_dim, n_classes, seed=0, lr=1e-3,
+        stiffness=100., # weight of the penalty
+        decay=1., # of the old importance, per phase
+    ):
         super().__init__(in_dim, n_classes, seed, lr)
         self.stiffness, self.decay = stiffness, decay
         self.anchor, self.fisher, self.recent, self.steps = *(torch.zeros_like(self.W) for _ in range(3)), 0
@@ -365,16 +457,22 @@ class OnlineEWC(Softmax):
 # %% ../nbs/08_experiments.ipynb #Reservoir
 class Reservoir:
     "A uniform sample of `size` rows of everything shown so far (Vitter 1985, algorithm R)"
-    def __init__(self, size:int, in_dim:int, rng:torch.Generator):
+    def __init__(self,
+        size:int, # samples kept
+        in_dim:int, # width of the features
+        rng:torch.Generator, # source of the draws
+    ):
         self.x, self.y, self.rng, self.seen = torch.zeros(size, in_dim), torch.zeros(size, dtype=torch.int64), rng, 0
     def __len__(self): return min(self.seen, len(self.x))
     def add(self, x, y):
+        "Offer features `x` [B,D] with labels `y` [B] (Vitter 1985)"
         n = self.seen + torch.arange(len(x))
         slot = torch.where(n < len(self.x), n, (torch.rand(len(x), generator=self.rng, dtype=torch.float64)*(n + 1)).long())
         last = {s: i for i, s in enumerate(slot.tolist()) if s < len(self.x)}     # of two for one slot the later stays
         to, of = torch.tensor(list(last), dtype=torch.int64), torch.tensor(list(last.values()), dtype=torch.int64)
         self.x[to], self.y[to] = x[of], y[of]; self.seen += len(x)
     def draw(self, n):
+        "At most `n` samples, drawn without putting back"
         i = torch.randint(len(self), (n,), generator=self.rng)
         return self.x[i], self.y[i]
 
@@ -382,7 +480,10 @@ class Reservoir:
 class Replay(Softmax):
     "Softmax regression; every step joins the new batch and as many rows of a reservoir"
     name = 'replay'
-    def __init__(self, in_dim, n_classes, seed=0, lr=1e-3, size=1000):
+    def __init__(self,
+        in_dim, n_classes, seed=0, lr=1e-3,
+        size=1000, # samples kept
+    ):
         super().__init__(in_dim, n_classes, seed, lr)
         self.store = Reservoir(size, in_dim, self.rng)
     def learn(self, x, y):
@@ -395,11 +496,16 @@ class Replay(Softmax):
 class Joint(Softmax):
     "Softmax regression trained from scratch on everything seen so far: the usual upper bound"
     name = 'joint softmax'
-    def __init__(self, in_dim, n_classes, seed=0, lr=1e-3, epochs=10):
+    def __init__(self,
+        in_dim, n_classes, seed=0, lr=1e-3,
+        epochs=10, # passes over everything
+    ):
         super().__init__(in_dim, n_classes, seed, lr)
         self.epochs, self.seen = epochs, []
     def learn(self, x, y): self.scale.update(x); self.seen.append((x, y)); self.stale = True
-    def solve(self, batch_size=256):
+    def solve(self,
+        batch_size=256, # rows per step
+    ):
         "`epochs` passes of Adam with a step size that falls linearly to zero"
         x, y = map(torch.cat, zip(*self.seen))
         self.seen = [(x, y)]
@@ -413,7 +519,9 @@ class Joint(Softmax):
         return super().answer(x)
 
 # %% ../nbs/08_experiments.ipynb #code_key
-def code_key(make) -> str:
+def code_key(
+    make, # callable that builds a learner
+) -> str:
     "Fingerprint of a learner's code and arguments, through every function and class of the same package that it reaches"
     h, seen = hashlib.blake2b(digest_size=16), set()
     home = {'plasticish', *(m.split('.')[0] for m in [getattr(_unwrap(make), '__module__', None)] if m)}
@@ -438,6 +546,7 @@ def code_key(make) -> str:
     visit(make)
     return h.hexdigest()
 
+# %% ../nbs/08_experiments.ipynb #_unwrap
 def _unwrap(make): return _unwrap(make.func) if isinstance(make, partial) else make
 
 @cache
@@ -457,16 +566,21 @@ def _names(code):
 class Arena:
     "All learners on the same features in the same order"
     def __init__(self,
-        features:dict,            # of FeatureDataset: 'train', 'valid', 'test', and 'storm_…' if a stage needs it
-        curriculum:Curriculum,
-        cache_dir=None,           # folder for finished units; None keeps them in memory only
-        batch_size:int=256):      # of the stream
+        features:dict, # of FeatureDataset: 'train', 'valid', 'test', and 'storm_…' if a stage needs it
+        curriculum:Curriculum, # what is learned in which order
+        cache_dir=None, # folder for finished units; None keeps them in memory only
+        batch_size:int=256, # of the stream
+    ):
         self.data, self.curriculum, self.batch_size = Splits(features), curriculum, batch_size
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.parts = [self.data.part('train', s) for s in curriculum.stages]
         self.units, self.entries, self.split = {}, {}, 'test'    # all finished; those of the last runs, by label and seed; their split
 
-    def key(self, make, seed:int, split:str) -> str:
+    def key(self,
+        make, # callable that builds a learner
+        seed:int, # fixes every draw
+        split:str, # 'valid' or 'test'
+    ) -> str:
         "Name of a unit; learners that ignore the order share one for all seeds"
         free = getattr(_unwrap(make), 'order_free', False)
         told = [code_key(make), self.data.digest, repr(self.curriculum), None if free else seed, split, self.batch_size]
@@ -487,7 +601,10 @@ def rows(self:Arena, index:Tensor):
 
 # %% ../nbs/08_experiments.ipynb #Arena-feed
 @patch
-def feed(self:Arena, make, seed:int):
+def feed(self:Arena,
+    make, # callable that builds a learner
+    seed:int, # fixes every draw
+):
     "Show the curriculum to a new learner; yield it and the seconds it took to learn after each stage"
     c = self.curriculum
     learner = make(self.data.in_dim, self.data.n_classes, seed=seed)
@@ -502,7 +619,11 @@ def feed(self:Arena, make, seed:int):
 
 # %% ../nbs/08_experiments.ipynb #Arena-unit
 @patch
-def unit(self:Arena, make, seed:int, split:str) -> list:
+def unit(self:Arena,
+    make, # callable that builds a learner
+    seed:int,
+    split:str, # 'valid' or 'test'
+) -> list:
     "One learner, one seed: a dict per (phase, task)"
     rows, met, tasks = [], set(), self.curriculum.tasks()
     judges = [self.data.judge(split, t) for t in tasks]
@@ -537,7 +658,11 @@ def _sound(kept, needs):
     raise ValueError('not what was kept')
 
 @patch
-def kept(self:Arena, key:str, compute, needs=()):
+def kept(self:Arena,
+    key:str, # name of the result
+    compute, # called if it is not there
+    needs=(), # fields it should have
+):
     "A result from memory, from disk, or computed now and kept"
     file = None if self.cache_dir is None else self.cache_dir/f'{key}.json'
     if key not in self.units and file is not None and file.exists():
@@ -572,7 +697,10 @@ def run(self:Arena,
 
 # %% ../nbs/08_experiments.ipynb #Arena-matrix
 @patch
-def matrix(self:Arena, label:str, seed:int=None) -> Tensor:
+def matrix(self:Arena,
+    label:str, # of the learner
+    seed:int=None
+) -> Tensor:
     "Accuracies [phases, tasks]; NaN where a task's classes were not all seen. `seed=None`: mean over seeds"
     seeds = [s for l, s in self.entries if l == label] if seed is None else [seed]
     if not seeds or (label, seeds[0]) not in self.entries: raise ValueError(f'label: expected a learner that ran, got {label!r}, {seed}')
@@ -583,7 +711,11 @@ def matrix(self:Arena, label:str, seed:int=None) -> Tensor:
     return R.mean(0)
 
 @patch
-def hits(self:Arena, label:str, seed:int, tasks=None) -> np.ndarray:
+def hits(self:Arena,
+    label:str, # of the learner
+    seed:int, # fixes every draw
+    tasks=None
+) -> np.ndarray:
     "Which test images of these tasks (None: of all) are right after the last phase, bool [n]"
     last = self.curriculum.stages[-1].name
     tasks = [t.name for t in self.curriculum.tasks()] if tasks is None else tasks
@@ -611,11 +743,18 @@ def metrics(self:Arena,
 
 # %% ../nbs/08_experiments.ipynb #Arena-table
 @patch
-def table(self:Arena, tasks=None, digits:int=1):
+def table(self:Arena,
+    tasks=None, # that count; None: all
+    digits:int=1, # after the point
+):
     "Mean ± sd over seeds, best first; a learner that ran once has no sd"
     return mean_and_sd(self.metrics(tasks).drop(columns='seed'), digits)
 
-def mean_and_sd(rows, digits:int=1, by='learner', first='ten-way', plain=('seconds', 'MB')):
+def mean_and_sd(
+    rows, # table with one row per run
+    digits:int=1, # after the point
+    by='learner', first='ten-way', plain=('seconds', 'MB')
+):
     "Numeric columns of a table as 'mean ± sd' per group of `by`, the largest `first` on top; `plain` columns without ±"
     g = rows.groupby(by)
     mean, sd = g.mean(numeric_only=True), g.std(numeric_only=True)
@@ -627,9 +766,10 @@ def mean_and_sd(rows, digits:int=1, by='learner', first='ten-way', plain=('secon
 # %% ../nbs/08_experiments.ipynb #Arena-paired
 @patch
 def paired(self:Arena,
-    against:str,   # label of the learner that the others are compared with
-    tasks=None,    # that count; None: all
-    level:float=.95):
+    against:str, # label of the learner that the others are compared with
+    tasks=None, # that count; None: all
+    level:float=.95, # of confidence
+):
     "Differences in percentage points after the last phase, with confidence intervals over seeds and over test images"
     import pandas as pd
     from scipy import stats
@@ -685,10 +825,11 @@ def over_orders(arenas) -> 'pd.DataFrame':
 # %% ../nbs/08_experiments.ipynb #Arena-tune
 @patch
 def tune(self:Arena,
-    make,                # callable that builds a learner
-    grid:dict,           # name -> values to try
-    seed:int=0,
-    split:str='valid'):  # 'test' raises PermissionError
+    make, # callable that builds a learner
+    grid:dict, # name -> values to try
+    seed:int=0, # fixes every draw
+    split:str='valid', # 'test' raises PermissionError
+):
     "`make` with the setting that is best on validation after the last phase, and a table of all, best first"
     import pandas as pd
     judges = [Sealed(self.data.part(split, t)) for t in self.curriculum.tasks()]
@@ -699,8 +840,14 @@ def tune(self:Arena,
     table = pd.DataFrame(tried).sort_values('accuracy', ascending=False, kind='stable', ignore_index=True)
     return partial(make, **{k: top[k] for k in grid}), table
 
+# %% ../nbs/08_experiments.ipynb #Arena-try_all
 @patch
-def try_all(self:Arena, make, grid, seed, judges) -> list:
+def try_all(self:Arena,
+    make, # callable that builds a learner
+    grid,
+    seed, # fixes every draw
+    judges, # scorer and task of each stage
+) -> list:
     "Every setting of `grid` with its accuracy in percent; late ones share a pass"
     late = [k for k in grid if k in _unwrap(make).late]
     combine = lambda names: [dict(zip(names, v)) for v in itertools.product(*(grid[n] for n in names))]
@@ -721,7 +868,12 @@ def _score(judges, learner):
 
 # %% ../nbs/08_experiments.ipynb #Arena-tune_all
 @patch
-def tune_all(self:Arena, learners:dict, grids:dict, seed:int=0, progress:bool=True):
+def tune_all(self:Arena,
+    learners:dict,
+    grids:dict, # label -> (name -> values to try)
+    seed:int=0, # fixes every draw
+    progress:bool=True, # show a bar
+):
     "Tuned `learners`, those with a grid of their own, and one row per label: the best setting and its validation accuracy"
     import pandas as pd
     from tqdm.auto import tqdm
@@ -737,7 +889,13 @@ def tune_all(self:Arena, learners:dict, grids:dict, seed:int=0, progress:bool=Tr
 class Triarchic(Learner):
     "The `TriarchicBrain` as a learner"
     name = 'Triarchic Brain'
-    def __init__(self, in_dim, n_classes, seed=0, batch=64, hidden_size=8192, sparsity_k=32, published=False):
+    def __init__(self,
+        in_dim, n_classes, seed=0,
+        batch=64, # rows taught at once
+        hidden_size=8192, # neurons
+        sparsity_k=32, # winners
+        published=False, # the published rules
+    ):
         super().__init__(in_dim, n_classes, seed)
         base = SparseProjection(in_dim, hidden_size, sparsity_k, seed=seed) if published else None    # only that one draws
         self.batch, self.brain = batch, TriarchicBrain(in_dim, hidden_size, n_classes, sparsity_k, published=published, base=base)
@@ -748,7 +906,11 @@ class Triarchic(Learner):
 class Plastic(Learner):
     "The `PlasticBrain` as a learner; it finds storms by itself, and consolidates at the end of a stage"
     name = 'Plastic Brain'
-    def __init__(self, in_dim, n_classes, seed=0, mode='auto', **settings):
+    def __init__(self,
+        in_dim, n_classes, seed=0,
+        mode='auto', # in which it learns
+        **settings
+    ):
         super().__init__(in_dim, n_classes, seed)
         self.mode = 'plastic' if settings.get('published') else mode
         self.brain = PlasticBrain(in_dim=in_dim, num_classes=n_classes, seed=seed, **settings)
@@ -993,7 +1155,10 @@ def command(
     return run
 
 # %% ../nbs/08_experiments.ipynb #save_life
-def save_life(life: Life, out):
+def save_life(
+    life: Life,  # what was lived
+    out,  # the folder
+):
     "Write history.csv, report.txt, report.html, results.png and life.png to a folder"
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -1101,7 +1266,10 @@ from .brain import NeuromodulatedBlock, encoder_sums
 from .training import TriarchicTrainer
 
 # %% ../nbs/08_experiments.ipynb #seconds_of
-def seconds_of(f, *args, device='cpu') -> float:
+def seconds_of(
+    f, *args,         # called with `args`
+    device='cpu',     # where it computes
+) -> float:
     "Seconds that one call takes: by the clock, or by events in the queue of a GPU"
     if torch.device(device).type != 'cuda':
         t = time.perf_counter(); f(*args)
@@ -1132,7 +1300,9 @@ class Timing:
     at_least:bool=False     # is more better?
     unit:str='×'            # of both
     @property
-    def met(self): return self.bar is None or (self.value >= self.bar if self.at_least else self.value <= self.bar)
+    def met(self):
+        "Is the bar reached?"
+        return self.bar is None or (self.value >= self.bar if self.at_least else self.value <= self.bar)
     def __str__(self):
         bar = '' if self.bar is None else f"   {'≥' if self.at_least else '≤'} {self.bar:g}"
         return f"{self.what:68} {self.value:8.4g} {self.unit:2}{bar}{'' if self.met else '   MISSED'}"
@@ -1167,7 +1337,9 @@ def bench_memory(size:int=60_000, rounds:int=8, batch:int=256, device='cpu') -> 
     return [Timing(f'memory: a query of {size} × {keys.shape[1]} / product + topk', ours/plain, 1.2)]
 
 # %% ../nbs/08_experiments.ipynb #same_direction
-def same_direction(a:Tensor, b:Tensor) -> float: return F.cosine_similarity(a.flatten(1), b.flatten(1)).min().item()
+def same_direction(a:Tensor, b:Tensor) -> float:
+    "Least cosine between the rows of `a` and `b`"
+    return F.cosine_similarity(a.flatten(1), b.flatten(1)).min().item()
 
 @torch.inference_mode()
 def bench_eyes(rounds:int=4, batches=(256, 16), device='cpu') -> list:  # of Timing
@@ -1207,7 +1379,11 @@ def dense_layer(layer:NeuromodulatedBlock, x:Tensor) -> tuple:  # (output [B,D],
     active = h*mask
     return x + layer.gate*(active @ layer.decoder), (u, active, mask)
 
-def dense_learn_(layer:NeuromodulatedBlock, trace:tuple, reward:Tensor):
+def dense_learn_(
+    layer:NeuromodulatedBlock, # what learns
+    trace:tuple, # of `dense_layer`
+    reward:Tensor, # per input [B]
+):
     "The local rule for all neurons, whether they fired or not"
     u, active, mask = trace
     fired = mask.sum(0)
@@ -1234,7 +1410,11 @@ def search_all_places(bank:EpisodicMemoryBank, q:Tensor) -> tuple:  # similariti
 
 # %% ../nbs/08_experiments.ipynb #published_step
 @torch.no_grad()
-def published_step(brain:PlasticBrain, x:Tensor, y:Tensor) -> float:
+def published_step(
+    brain:PlasticBrain,
+    x:Tensor, # features [B,D]
+    y:Tensor, # labels [B]
+) -> float:
     "`train_step` of a `published` brain on features, computed the published way"
     out, traces = x, []
     for layer in brain.brain:
@@ -1326,7 +1506,13 @@ def step_seconds(fills, rounds:int=3, batch:int=256, device='cpu', **settings) -
     spent = [np.median(race(ways, [b]*rounds, device, 1), axis=1) for n in fills if at_fill(brain, n)]
     return dict(zip(('published', 'ours'), np.array(spent).T))
 
-def total(seconds, fills, samples:int, epochs:int, batch:int=256, capacity:int=60_000) -> float:
+def total(
+    seconds, fills,
+    samples:int, # of the whole run
+    epochs:int, # passes
+    batch:int=256, # rows per step
+    capacity:int=60_000, # items the memory holds
+) -> float:
     "Seconds of all steps of a run, from the seconds of a step at some fills"
     steps = epochs*samples//batch
     return float(np.interp((np.arange(steps)*batch).clip(max=capacity), fills, seconds).sum())
@@ -1365,7 +1551,9 @@ def bench_published(fills=(1000, 10_000, 30_000, 45_000), samples:int=50_000, ep
             tell('brain alone: published way / default brain', theirs/ours, '×'), tell('brain alone: published way / default brain in one pass', theirs/once, '×')]
 
 # %% ../nbs/08_experiments.ipynb #this_machine
-def this_machine(device='cpu') -> str:
+def this_machine(
+    device='cpu', # where to compute
+) -> str:
     "Processor or GPU, threads and versions, in one line"
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists(): cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
@@ -1407,7 +1595,11 @@ def as_one_of(n:int):
     finally: vars(shared).update(kept)
 
 # %% ../nbs/08_experiments.ipynb #one_of
-def one_of(n:int, make, steps:int, batch:int=256) -> dict:
+def one_of(
+    n:int,
+    make, # callable that builds a brain
+    steps:int, batch:int=256
+) -> dict:
     "Seconds and received bytes per step of rank 0 of `n`, each with `batch` rows per step; the first half of the steps is warm-up"
     with as_one_of(n):
         brain, (x, y), log = make(), toy_features(batch*steps), []
@@ -1418,7 +1610,13 @@ def one_of(n:int, make, steps:int, batch:int=256) -> dict:
     seconds, rows, sums = (np.array(log[-1]) - log[steps//2])/(steps - steps//2)
     return dict(ranks=n, seconds=seconds, rows=rows, sums=sums)
 
-def project(make, steps:int=16, ranks=(1, 2, 4, 8, 16, 32, 64), batch:int=256, wires=(1.25, 12.5, 200.)) -> 'pd.DataFrame':
+def project(
+    make, # callable that builds a brain
+    steps:int=16, # measured
+    ranks=(1, 2, 4, 8, 16, 32, 64),
+    batch:int=256, # rows per step of each rank
+    wires=(1.25, 12.5, 200.), # gigabytes per second
+) -> 'pd.DataFrame':
     "Per number of ranks: seconds and megabytes of a step, and how many times the samples per second of one rank, by gigabytes per second of the wire"
     import pandas as pd
     t = pd.DataFrame([one_of(n, make, steps, batch) for n in ranks]).set_index('ranks')
@@ -1501,7 +1699,9 @@ class ToyStream:
         x, y = self._draw(i)
         return x.relu_(), y
 
-    def foul(self, i:int) -> bool: return i//self.spell % self.every == self.every - 1
+    def foul(self, i:int) -> bool:
+        "Is batch `i` in a storm?"
+        return i//self.spell % self.every == self.every - 1
 
     def __getitem__(self, i:int) -> tuple:  # (x [piece,D], y [piece])
         "Piece `i` as the weather has it"
@@ -1540,7 +1740,10 @@ def long_life(learn, stream, marks, look, batch:int=256) -> list:  # of dict, on
         if i + 1 in marks: rows, right = [*rows, dict(samples=n, seconds=spent, accuracy=100*sum(right)/len(right), **look(i))], []
     return rows
 
-def slope(x, y) -> float:
+def slope(
+    x, # sizes [n]
+    y, # costs [n]
+) -> float:
     "Exponent of growth: the slope of a straight line through log y against log x"
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
