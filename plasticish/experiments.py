@@ -1578,7 +1578,7 @@ def plasticish_bench(
 
 # %% ../nbs/08_experiments.ipynb #code-from-contextlib-import-contextmanager
 from contextlib import contextmanager
-from . import sparse_layer as shared
+from . import memory, sparse_layer as shared
 
 # %% ../nbs/08_experiments.ipynb #as_one_of
 @contextmanager
@@ -1589,10 +1589,12 @@ def as_one_of(n:int):
         for i, t in enumerate(tensors[0]):
             t.copy_(tensors[1])
             if t.dtype == torch.uint8: t[:, 2] ^= i
-    kept = {k: vars(shared)[k] for k in ('ranks', '_meet', '_wire')}
-    vars(shared).update(ranks=lambda: (0, n), _meet=others, _wire=lambda: 'cpu')
+    stand_ins = dict(ranks=lambda: (0, n), _meet=others, _wire=lambda: 'cpu')
+    kept = [(m, {k: vars(m)[k] for k in stand_ins if k in vars(m)}) for m in (shared, memory)]
+    for m, names in kept: vars(m).update({k: stand_ins[k] for k in names})
     try: yield
-    finally: vars(shared).update(kept)
+    finally:
+        for m, names in kept: vars(m).update(names)
 
 # %% ../nbs/08_experiments.ipynb #one_of
 def one_of(
