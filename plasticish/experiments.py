@@ -135,9 +135,9 @@ def stream(
         e = torch.arange(epochs).repeat_interleave(len(p))                        # [epochs*n]
         when.append(i + (e + torch.rand(len(e), generator=g, dtype=torch.float64))/epochs)
         row.append(start + torch.arange(len(p)).repeat(epochs)); start += len(p)
-    lengths, when, row = [len(w) for w in when], torch.cat(when), torch.cat(row)
-    if blur: when += blur*torch.randn(len(when), generator=g, dtype=torch.float64)
-    for stage in row[when.argsort()].split(lengths): yield stage.split(batch_size)
+    moment = torch.cat(when)
+    if blur: moment += blur*torch.randn(len(moment), generator=g, dtype=torch.float64)
+    for stage in torch.cat(row)[moment.argsort()].split([len(w) for w in when]): yield stage.split(batch_size)
 
 # %% ../nbs/08_experiments.ipynb #Sealed
 class Sealed:
@@ -191,7 +191,8 @@ class Splits:
 def _read(ds, classes) -> FeatureDataset:
     "The samples of these classes, in memory"
     if missing := set(classes) - set(ds.labels.tolist()): raise ValueError(f'classes: expected labels of the features, got {sorted(missing)}')
-    return FeatureDataset(*ds.subset(classes=classes)[:], ds.classes)
+    x, y = ds.subset(classes=classes)[:]
+    return FeatureDataset(x, y, ds.classes)
 
 # %% ../nbs/08_experiments.ipynb #thin
 def thin(
@@ -206,7 +207,8 @@ def thin(
 # %% ../nbs/08_experiments.ipynb #Learner
 class Learner:
     "Base of all that enter the arena: `partial_fit` in stream order, `predict`, a name, a size"
-    name, order_free, late = 'learner', False, ()
+    name, order_free = 'learner', False
+    late:tuple[str, ...] = ()
     def __init__(self,
         in_dim:int, # width D of the features
         n_classes:int, # classes C
@@ -446,7 +448,8 @@ class OnlineEWC(Softmax):
     ):
         super().__init__(in_dim, n_classes, seed, lr)
         self.stiffness, self.decay = stiffness, decay
-        self.anchor, self.fisher, self.recent, self.steps = *(torch.zeros_like(self.W) for _ in range(3)), 0
+        self.anchor, self.fisher, self.recent = (torch.zeros_like(self.W) for _ in range(3))
+        self.steps = 0
     def gradient(self, x, y):
         self.recent += softmax_fisher(self.W, self.features(x)); self.steps += 1
         return super().gradient(x, y) + self.stiffness*self.fisher*(self.W - self.anchor)
@@ -816,7 +819,7 @@ def plot(self:Arena,
     return fig
 
 # %% ../nbs/08_experiments.ipynb #over_orders
-def over_orders(arenas) -> 'pd.DataFrame':
+def over_orders(arenas):  # pandas.DataFrame
     "`Arena.metrics` of several arenas as one table, the curriculum in a column of its own; tasks, which differ, are left out"
     import pandas as pd
     tables = [a.metrics().drop(columns=[t.name for t in a.curriculum.tasks()]).assign(curriculum=a.curriculum.name) for a in arenas]
@@ -937,7 +940,7 @@ from .eyes import (CIFAR10_CLASSES, PretrainedEyes, cache_features, cifar10_spli
                              inverted, only_classes, open_image)
 from .brain import PlasticBrain
 from .sparse_layer import ranks
-from .training import PhaseConfig, PlasticTrainer, list_checkpoints, process_group, read_checkpoint
+from .training import PhaseConfig, PlasticTrainer, Trainer, list_checkpoints, process_group, read_checkpoint
 
 # %% ../nbs/08_experiments.ipynb #life_phases
 def life_phases(
@@ -1016,7 +1019,7 @@ def life_data(
 @dataclass
 class Life:
     "A brain that has lived through its phases, with what that took"
-    trainer: PlasticTrainer  # holds the brain, the history and the accuracies
+    trainer: Trainer  # holds the brain, the history and the accuracies
     eye_seconds: float  # time to get the features, by looking or from the cache
     n_images: int  # images there are
     n_looked: int  # of which the eyes looked at so many in this run; the others were cached
@@ -1402,7 +1405,7 @@ def count_votes(top:Tensor, labels:Tensor, n_classes:int) -> Tensor:  # [B,C]
         if (l >= 0).sum() > 0: votes.scatter_add_(1, l.clamp(min=0)[:, None], s.where(l >= 0, 0.)[:, None])
     return votes
 
-def search_all_places(bank:EpisodicMemoryBank, q:Tensor) -> tuple:  # similarities, labels [B,k]
+def search_all_places(bank:EpisodicMemoryBank, q:Tensor) -> tuple[Tensor, Tensor]:  # similarities, labels [B,k]
     "Nearest of all places of the memory, filled or not, after normalising every key again"
     sim = F.normalize(q, dim=1) @ F.normalize(bank.keys, dim=1).T                                        # [B,N]
     top, at = sim.masked_fill_(bank.labels < 0, -1e9).topk(min(bank.k_neighbors, bank.memory_size))
@@ -1571,7 +1574,8 @@ def plasticish_bench(
     "Print the speed table: each part against the least that it could cost, and against the published way, in one run"
     print(this_machine(device))
     if quick: samples, memory = 1024, 1000
-    rounds, few, small = (1, (4, 1), dict(fills=(100, 500), samples=1024, epochs=1, side=64)) if quick else (8, (256, 16), {})
+    rounds, few = (1, (4, 1)) if quick else (8, (256, 16))
+    small:dict = dict(fills=(100, 500), samples=1024, epochs=1, side=64) if quick else {}
     for bench in (partial(bench_brains, samples, device), partial(bench_memory, memory, rounds, device=device), partial(bench_eyes, max(1, rounds//2), few, device),
                   bench_epochs, partial(bench_import, 1 if quick else 3), partial(bench_kernels, rounds, memory, device), partial(bench_published, **small, device=device)):
         for line in bench(): print(line, flush=True)
@@ -1618,7 +1622,7 @@ def project(
     ranks=(1, 2, 4, 8, 16, 32, 64),
     batch:int=256, # rows per step of each rank
     wires=(1.25, 12.5, 200.), # gigabytes per second
-) -> 'pd.DataFrame':
+):  # pandas.DataFrame
     "Per number of ranks: seconds and megabytes of a step, and how many times the samples per second of one rank, by gigabytes per second of the wire"
     import pandas as pd
     t = pd.DataFrame([one_of(n, make, steps, batch) for n in ranks]).set_index('ranks')

@@ -557,7 +557,9 @@ def process_group(device:str|torch.device='cpu', # cuda: each process takes the 
     gpu = torch.device(device).type == 'cuda'
     if gpu: torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     d.init_process_group('nccl' if gpu else 'gloo', timeout=timedelta(seconds=seconds))
-    try: yield
+    try:
+        yield
+        d.barrier() # nobody leaves while another waits for an answer
     finally: d.destroy_process_group()
 
 # %% ../nbs/06_trainer.ipynb #any_rank
