@@ -6,7 +6,7 @@ import numpy as np
 from plasticish.brain import PlasticBrain, TriarchicBrain
 from plasticish.eyes import FeatureDataset, ImageArray, PretrainedEyes, cache_features
 from plasticish.memory import EpisodicMemoryBank
-from small import cloud, difference, kill_somewhere, tell
+from small import cloud, kill_somewhere, tell
 
 D = 6
 def look(images): return images.float().mean((2, 3)).repeat(1, 2)  # [B,3,h,w] -> [B,6]
@@ -152,7 +152,8 @@ def short_of_memory(kind, spare, pipe):
     if said is None:
         want = newborn()
         for a, b in ((x[:64], y[:64]), *zip(x.split(size), y.split(size)), *zip(u.split(size), v.split(size))): (want.update_batch if kind == 'triarchic' else want.train_step)(a, b)
-        said = difference(dict(t.brain.state_dict()), dict(want.state_dict()))
+        got = t.brain.state_dict()  # to rounding: with little memory the maths library may take another road
+        said = next((k for k, v in want.state_dict().items() if not torch.allclose(v.double(), got[k].double(), atol=1e-4)), None)
     pipe.send((said, size, t.history.n_rows))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='limits the address space')
