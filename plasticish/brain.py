@@ -446,6 +446,14 @@ def _save_to_state_dict(self:PlasticReadout, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
     shared_state(self, 'lateral target', state, prefix, load=False)
 
+# %% ../nbs/05_brain.ipynb #_check_plastic
+def _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout, num_classes, **counts):
+    "Validate the settings of a Plastic Brain; raises `TypeError` or `ValueError` naming the one that is wrong"
+    for name, v in dict(counts, hidden_dim=hidden_dim).items(): check_count(v, name)
+    check_count(sparsity_k, 'sparsity_k', 1, hidden_dim); check_count(num_layers, 'num_layers', 0); check_number(lr_brain, 'lr_brain', 0, 1)
+    check_number(power, 'power', 0, above=True); check_number(readout, 'readout', 0)
+    if num_classes is not None: check_count(num_classes, 'num_classes')
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain
 class PlasticBrain(nn.Module):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
@@ -475,10 +483,8 @@ class PlasticBrain(nn.Module):
                  seed:int=0 # of the layers' first directions
                 ):
         super().__init__()
-        for name, v in dict(in_dim=in_dim, hidden_dim=hidden_dim, readers=readers, probe=probe).items(): check_count(v, name)
-        check_count(sparsity_k, 'sparsity_k', 1, hidden_dim); check_count(num_layers, 'num_layers', 0); check_number(lr_brain, 'lr_brain', 0, 1)
-        check_number(power, 'power', 0, above=True); check_number(readout, 'readout', 0); check_device(device); check_eyes(eyes)
-        if num_classes is not None: check_count(num_classes, 'num_classes')
+        _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout, num_classes, in_dim=in_dim, readers=readers, probe=probe)
+        check_device(device); check_eyes(eyes)
         if published: power, temperature, shrinkage, readout = 1., None, None, 0.
         self.hebbian = published if hebbian is None else hebbian
         self.readout_weight, self.readers, self.__dict__['_eye'] = readout, max(1, readers // max(1, num_layers)), eyes

@@ -730,7 +730,7 @@ MEASURES = dict(acc='ACC', bwt='BWT', forgetting='forgetting', aia='AIA', learni
 @patch
 def metrics(self:Arena,
     tasks=None):   # that count for 'ten-way'; None: all
-    "One row per learner and seed, in percent: ten-way, each task after the last phase, and DESIGN's metrics where every phase is a task"
+    "One row per learner and seed, in percent: ten-way, each task after the last phase, and the measures of 06 where every phase is a task"
     import pandas as pd
     names = [t.name for t in self.curriculum.tasks()]
     square = 1 < len(names) == len(self.curriculum.stages)

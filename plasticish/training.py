@@ -1382,7 +1382,7 @@ def accuracy_matrix(self:Trainer)->np.ndarray: # [phases lived through, tasks]
 # %% ../nbs/06_trainer.ipynb #Trainer-task_matrix
 @patch
 def task_matrix(self:Trainer)->tuple[np.ndarray, list[str]]: # R [T,T], names of the T tasks
-    "The square matrix of DESIGN's measures: phases that brought a new task, against those tasks"
+    "The square matrix from which the measures are taken: phases that brought a new task, against those tasks"
     rows, tasks = [], []
     for i in range(len(self.accuracies)):
         t = self.task_of(i)
