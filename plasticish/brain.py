@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODES', 'REWARDS', 'PRECISIONS', 'check_eyes', 'TriarchicBrain', 'compress', 'encoder_sums', 'check_layer',
-           'NeuromodulatedBlock', 'PlasticReadout', 'PlasticBrain', 'widened', 'mix', 'PlasticClassifier',
+           'NeuromodulatedBlock', 'PlasticReadout', 'PlasticBrain', 'widened', 'mix', 'firings', 'PlasticClassifier',
            'in_order_of_appearance', 'StoredRows', 'PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'tensors_alone',
            'export']
 
@@ -15,9 +15,9 @@ import torch
 from torch import nn, Tensor
 from fastcore.basics import patch
 from .sparse_layer import SparseProjection, PrototypeProjection, all_rows, check_rows, check_targets, code_values, densify, k_winners, sparse_code
-from .consolidation import CoreWeights, PrecisionCore, ExactCore, EvidenceCore, class_error, gram_add_, mirrored
+from .consolidation import CoreWeights, PrecisionCore, ExactCore, EvidenceCore, class_error, code_gram_add_, gram_add_, int8_is_native, int_codes, mirrored
 from .context import ContextWeights, Surprise, margin
-from .eyes import PretrainedEyes, check_count, check_device, check_labels, check_number
+from .eyes import PretrainedEyes, check_count, check_device, check_labels, check_number, check_precision, in_bfloat16
 
 # %% ../nbs/05_brain.ipynb #check_eyes
 def check_eyes(
@@ -43,12 +43,12 @@ class TriarchicBrain(nn.Module):
         core:nn.Module|None=None, # another core, such as `EvidenceCore(8192, 10)`
         base:nn.Module|None=None, # another base, such as `PrototypeProjection(512, 8192, 32, move=0)`; by the published rules a `SparseProjection`
         power:float=.5, # features are compressed to sign(x)|x|^power
-        precision:str='auto', # of the search in the base it builds: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
+        precision:str='auto', # of the base and the eyes it builds: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     ):
         super().__init__()
-        if precision not in ('auto', 'float32', 'bfloat16'): raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
         for name, v in dict(in_size=in_size, hidden_size=hidden_size, out_size=out_size).items(): check_count(v, name)
         check_count(sparsity_k, 'sparsity_k', 1, hidden_size); check_number(power, 'power', 0, above=True); check_device(device); check_eyes(eyes)
+        self.precision = check_precision(precision)
         self.in_size, self.hidden_size, self.out_size, self.sparsity_k = in_size, hidden_size, out_size, sparsity_k
         self.published, self.power = published, 1. if published else power
         self.__dict__['eyes'] = eyes # frozen, so not part of the state
@@ -89,7 +89,7 @@ def features(self:TriarchicBrain,
 )->Tensor: # [B,D]
     "What the brain senses: checked features, of images if need be, compressed by `power`"
     if isinstance(x, Tensor) and x.ndim == 4:
-        if self.eyes is None: self.__dict__['eyes'] = PretrainedEyes(device=self.device)
+        if self.eyes is None: self.__dict__['eyes'] = PretrainedEyes(device=self.device, precision=self.precision)
         x = self.eyes(x.to(self.device))
     return compress(check_rows(x, self.in_size).to(self.device), self.power)
 
@@ -347,10 +347,12 @@ def get_stats(self:NeuromodulatedBlock)->dict:
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-read
 @patch
 def read(self:NeuromodulatedBlock,
-         x:Tensor # features [B,D]
-        )->Tensor: # [B,readers]
+         x:Tensor, # features [B,D]
+         low:bool=False # in bfloat16?
+        )->Tensor: # [B,readers], float32 or bfloat16
     "Rectified activity of the neurons that the brain reads"
-    return (F.normalize(x, dim=1) @ self.encoder[:self.readers].T).relu_()
+    u, E = F.normalize(x, dim=1), self.encoder[:self.readers]
+    return (u.bfloat16() @ E.bfloat16().T if low else u @ E.T).relu_()
 
 @patch(as_prop=True)
 def open(self:NeuromodulatedBlock)->bool:
@@ -369,6 +371,7 @@ class PlasticReadout(nn.Module):
                 ):
         super().__init__()
         self.ridge, self.wait = ridge, wait
+        self.step = min(1., 8*in_dim**-.5)/127 # of activities as integers; random directions hardly ever exceed eight standard deviations
         f = lambda *s: torch.zeros(*s, device=device)
         self.register_buffer('lateral', f(0, 0))         # sum of h h'
         self.register_buffer('target', f(0, n_classes))  # sum of h onehot(y)'
@@ -376,6 +379,7 @@ class PlasticReadout(nn.Module):
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
         self.register_buffer('counters', torch.zeros(3, dtype=torch.int64, device=device))  # waiting, taken in, taken in at the last fit
+        self.register_buffer('known', torch.zeros(2, n_classes, dtype=torch.int64, device=device)) # inputs of each class: now, waiting ones included, and at the last fit
 
 # %% ../nbs/05_brain.ipynb #PlasticReadout-forward
 @patch
@@ -384,7 +388,7 @@ def forward(self:PlasticReadout,
            )->Tensor: # class scores [B,C]
     "What the neurons predict; zeros before the first fit"
     score, at = self.weight.new_zeros(()), 0
-    for h in codes: score, at = score + h @ self.weight[at:at + h.shape[1]], at + h.shape[1]
+    for h in codes: score, at = score + h.float() @ self.weight[at:at + h.shape[1]], at + h.shape[1]
     return score
 
 @patch(as_prop=True)
@@ -408,26 +412,30 @@ def resize_(self:PlasticReadout,
 # %% ../nbs/05_brain.ipynb #PlasticReadout-take_in_
 @patch
 def take_in_(self:PlasticReadout,
-             h:Tensor, # activity [B,R]
+             h:Tensor, # activity [B,R]; bfloat16 may be taken in as whole steps
              y:Tensor, # labels [B]
              sign:int=1, # -1 takes the inputs out again
              n:int=None # inputs that all processes together take in; None: `B`
             ):
     "Hebb for the neurons: among each other, and with the classes"
-    gram_add_(self.lateral, h, sign)
-    self.target.T.index_add_(0, y, h, alpha=sign)
     self.counters[1] += sign * (len(y) if n is None else n)
+    if len(h) and h.dtype == torch.bfloat16 and int8_is_native(h.device) and float(h.amax()) <= 127*self.step:
+        q = int_codes(h, self.step)
+        code_gram_add_(self.lateral, q, sign*self.step**2)
+        self.target.add_(torch._int_mm(q.T, F.one_hot(y, self.target.shape[1]).to(torch.int8)), alpha=sign*self.step)
+    else:
+        gram_add_(self.lateral, h.float(), sign)
+        self.target.T.index_add_(0, y, h.float(), alpha=sign)
 
 @patch
 def fit_(self:PlasticReadout,
          frozen:Tensor=None # neurons whose weights stay [R] bool
         ):
     "Weights that predict the classes best (ridge regression)"
-    self.counters[2] = self.counters[1]
+    self.counters[2], self.known[1] = self.counters[1], self.known[0]
     if not len(self.lateral) or not int(self.counters[1]): return self.weight.zero_()
-    A, b = all_sum(self.lateral), all_sum(self.target)
-    energy = A.diagonal().mean().clamp(min=1e-12)
-    A = A + torch.eye(len(A), device=A.device) * (self.ridge * energy)
+    A, b = all_sum(self.lateral).clone(), all_sum(self.target)
+    A.diagonal().add_(self.ridge * A.diagonal().mean().clamp(min=1e-12))
     if frozen is not None and frozen.any():
         A = mirrored(A)
         b = b[~frozen] - A[~frozen][:, frozen] @ self.weight[frozen]
@@ -436,7 +444,7 @@ def fit_(self:PlasticReadout,
 
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
-    for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y'):
+    for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y', 'known'):
         if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device=self.lateral.device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
     shared_state(self, 'lateral target', state, prefix, load=True)
@@ -469,7 +477,7 @@ class PlasticBrain(nn.Module):
                  enable_neurogenesis:bool=True, # recycle idle neurons
                  device='cpu', # where the state lives
                  eyes=None, # images to features; None: `PretrainedEyes` when the first image arrives
-                 published:bool=False, # the published rules: encoders that learn by reward, gate .01, moving keys, flat vote, no metric, no readout
+                 published:bool=False, # the published rules: encoders that learn by reward, gate .01, moving keys, flat vote, no metric, no readout, float32
                  hebbian:bool=None, # do the encoders learn by the published rule? None: only if `published`
                  power:float=.5, # features are compressed to sign(x)|x|^power
                  temperature:float|None=.07, # of the vote
@@ -480,17 +488,18 @@ class PlasticBrain(nn.Module):
                  memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
                  repeats:bool=False, # do examples that are stored already, to the bit, teach again?
                  reward:str='published', # what moves encoders that learn by reward, by its name in `REWARDS`
-                 seed:int=0 # of the layers' first directions
+                 seed:int=0, # of the layers' first directions
+                 precision:str='auto' # of large products, stored keys and the eyes it builds: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
                 ):
         super().__init__()
         _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout, num_classes, in_dim=in_dim, readers=readers, probe=probe)
-        check_device(device); check_eyes(eyes)
-        if published: power, temperature, shrinkage, readout = 1., None, None, 0.
+        check_device(device); check_eyes(eyes); check_precision(precision)
+        if published: power, temperature, shrinkage, readout, precision = 1., None, None, 0., 'float32'
         self.hebbian = published if hebbian is None else hebbian
         self.readout_weight, self.readers, self.__dict__['_eye'] = readout, max(1, readers // max(1, num_layers)), eyes
         self.in_dim, self.hidden_dim, self.sparsity_k, self.num_classes, self.power, self.seed = in_dim, hidden_dim, sparsity_k, num_classes, power, seed
         self.lr_brain, self.enable_neurogenesis, self.published = lr_brain, enable_neurogenesis, published
-        self.probe, self.repeats, self.reward = probe, repeats, reward
+        self.probe, self.repeats, self.reward, self.precision = probe, repeats, reward, precision
         self._make_state(num_layers, device, (memory_size, k_neighbors), dict(temperature=temperature, policy='ring' if published else 'balanced') | (memory_settings or {}), shrinkage)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-__setattr__
@@ -504,6 +513,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     if not isinstance(self.reward, str) or self.reward not in REWARDS: raise ValueError(f'reward: expected one of {", ".join(REWARDS)}, got {self.reward!r}')
     D, C = self.in_dim, self.num_classes or 0
     metric = None if shrinkage is None else PlasticMetric(D, C, shrinkage, device=device)
+    settings = dict(storage='bfloat16' if in_bfloat16(self.precision, torch.device(device)) else 'float32') | settings
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, **settings)
     self.readout = PlasticReadout(D, C, device=device)
     self.shelter = PlasticReadout(D, C, device=device) # the readout of storms
@@ -520,7 +530,7 @@ def device(self:PlasticBrain)->torch.device:
 @patch(as_prop=True)
 def eye(self:PlasticBrain):
     "The frozen eyes; built when first asked for, and never part of the brain's state or modes"
-    if self.__dict__['_eye'] is None: self.__dict__['_eye'] = PretrainedEyes(device=self.device)
+    if self.__dict__['_eye'] is None: self.__dict__['_eye'] = PretrainedEyes(device=self.device, precision=self.precision)
     return self.__dict__['_eye']
 
 @patch(as_prop=True)
@@ -643,7 +653,7 @@ def features(self:PlasticBrain,
 def _think(self:PlasticBrain, f, mode, readers=True):
     out, codes = f, []
     for layer in self.brain:
-        if readers and self.readout_weight: codes.append(layer.read(out))
+        if readers and self.readout_weight: codes.append(layer.read(out, in_bfloat16(self.precision, out.device)))
         if self.hebbian or layer.open: out = layer(out, mode)
     return out, codes
 
@@ -694,6 +704,24 @@ def predict(self:PlasticBrain,
     "The class with the largest share"
     return self(x).argmax(1)
 
+# %% ../nbs/05_brain.ipynb #firings
+def firings(h:Tensor # activity [B,R]
+           )->Tensor: # float32 [R]
+    "How many inputs each neuron fired for"
+    on = h > 0
+    if int8_is_native(h.device): return torch._int_mm(torch.ones(1, len(h), dtype=torch.int8), on.view(torch.int8))[0].float()
+    return torch.ones(len(h), device=h.device) @ on.float()
+
+@patch
+def note_(self:PlasticReadout,
+          y:Tensor, # labels [B]
+          sign:int=1 # -1: they are taken out again
+         ):
+    "Count the inputs of each class"
+    if not len(y): return
+    self.known = F.pad(self.known, (0, max(0, int(y.max()) + 1 - self.known.shape[1])))
+    self.known[0] += sign * torch.bincount(y, minlength=self.known.shape[1])
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settle
 @patch
 @torch.no_grad()
@@ -713,20 +741,26 @@ def _settle(self:PlasticBrain, r):
     if classes > r.target.shape[1] or not len(r.target):
         r.resize_(torch.arange(h.shape[1], device=y.device) if len(r.target) else torch.full((h.shape[1],), -1, device=y.device), classes)
     r.take_in_(h, y[share], n=n)
-    for layer, fired in zip(self.brain, all_sum((h > 0).sum(0)).split([c.shape[1] for c in codes])):
+    for layer, fired in zip(self.brain, all_sum(firings(h)).split([c.shape[1] for c in codes])):
         if not self.hebbian: layer.activity[:len(fired)] += fired
 
-# %% ../nbs/05_brain.ipynb #PlasticBrain-_queue
+# %% ../nbs/05_brain.ipynb #PlasticReadout-due
+@patch
+def due(self:PlasticReadout)->bool:
+    "Is it time for a fit? If some class has doubled, and enough has come for one to be worth its price"
+    R, (waiting, seen, fitted) = len(self.target), self.counters.tolist()
+    if not fitted: return waiting + seen > R//4
+    return waiting + seen - fitted > R//8 and bool((self.known[0] > 2*self.known[1] + R//64).any())
+
 @patch
 def _queue(self:PlasticBrain, r, f, y):
-    grown = 1.5
+    r.note_(y)
     for fs, ys in zip(f.split(r.wait), y.split(r.wait)):
         if int(r.counters[0]) + len(ys) > r.wait: self._settle(r)
         at = int(r.counters[0])
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
-    waiting, seen, fitted = r.counters.tolist()
-    if waiting + seen > max(grown * fitted, len(self.readout.target) // 4):
+    if r.due():
         self._settle(r)
         self._fit(r)
 
@@ -828,7 +862,7 @@ def forget(self:PlasticBrain,
     n = self.memory.forget(ids, label, phase)
     if evicted:
         for r in self._readouts:
-            for b in (r.lateral, r.target, r.counters[:2]): b.zero_()
+            for b in (r.lateral, r.target, r.counters[:2], r.known[0]): b.zero_()
         for l in self.brain: l.since = 0
         self._retake(torch.arange(self.memory.count, device=self.device), 1)
     self._fit_readouts()
@@ -839,6 +873,7 @@ def _retake(self:PlasticBrain, slots, sign):
     if not (self.readout_weight and self.num_layers): return
     foul = self.memory.guest[slots]
     for r, its in (self.readout, slots[~foul]), (self.shelter, slots[foul]):
+        r.note_(self.memory.labels[its], sign)
         for s in its.split(2048) if len(its) else ():
             here = s[self.memory.own(s)]
             _, codes = self._think(self.memory.values(here), 'inference')
@@ -918,6 +953,7 @@ def sound(self:PlasticReadout):
     R, n = len(self.lateral), int(self.counters[0])
     if self.lateral.shape != (R, R) or len(self.target) != R or self.weight.shape != self.target.shape: raise ValueError('the sums of a readout do not fit each other')
     if self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1] or not 0 <= n <= self.wait or len(self.waiting) != self.wait: raise ValueError('the inputs that wait do not fit')
+    if self.known.ndim != 2 or len(self.known) != 2 or self.known.numel() and int(self.known.min()) < 0: raise ValueError('the inputs counted for each class do not fit')
     if n and not (0 <= int(self.waiting_y[:n].min()) and int(self.waiting_y[:n].max()) < MAX_CLASSES): raise ValueError('labels that wait lie out of range')
 
 @patch
@@ -994,10 +1030,11 @@ class PlasticClassifier:
                  mode:str='plastic', # how it learns; 'auto' looks out for storms
                  random_state:int|np.random.RandomState|None=0, # of the layers' directions
                  device:str|torch.device='cpu', # where the brain lives
+                 precision:str='float32', # of its products and keys, as in `PlasticBrain`; tables are small enough for float32
                 ):
         self.hidden_dim, self.num_layers, self.memory_size, self.k_neighbors = hidden_dim, num_layers, memory_size, k_neighbors
         self.temperature, self.shrinkage, self.readout, self.power, self.bias = temperature, shrinkage, readout, power, bias
-        self.mode, self.random_state, self.device = mode, random_state, device
+        self.mode, self.random_state, self.device, self.precision = mode, random_state, device, precision
 
 # %% ../nbs/05_brain.ipynb #PlasticClassifier-get_params
 @patch
@@ -1038,7 +1075,7 @@ def _newborn(self:PlasticClassifier, D):
     H = self.hidden_dim or min(2048, 16*D)
     return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None, device=self.device, power=self.power,
                         temperature=self.temperature, shrinkage=self.shrinkage, readout=self.readout, readers=H*self.num_layers, repeats=True,
-                        seed=int(check_random_state(self.random_state).randint(2**31 - 1)))
+                        seed=int(check_random_state(self.random_state).randint(2**31 - 1)), precision=self.precision)
 
 # %% ../nbs/05_brain.ipynb #in_order_of_appearance
 def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none

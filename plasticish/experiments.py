@@ -1035,9 +1035,10 @@ def make_brain(
     in_dim: int,  # width of the features
     classes: list,  # class names
     device='cpu',  # where it lives
+    precision: str = 'auto',  # of eyes and brain: auto, float32 or bfloat16
 ) -> PlasticBrain:
     "The brain of the main job"
-    return PlasticBrain(in_dim=in_dim, num_classes=len(classes), device=device)
+    return PlasticBrain(in_dim=in_dim, num_classes=len(classes), device=device, precision=precision)
 
 # %% ../nbs/08_experiments.ipynb #some_device
 def some_device(
@@ -1059,6 +1060,7 @@ def live(
     mode: str = 'plastic',  # mode of the calm phases
     storm_mode: str = '',  # mode of the storm; '' for panic, or auto where the calm phases are
     on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
+    precision: str = 'auto',  # of eyes and brain: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     device: str = 'auto',  # 'auto' takes a GPU if there is one
     cache_dir=None,  # where features are kept (None: `default_cache_dir()`)
     out=None,  # folder for config.json and checkpoints (None: nothing is written)
@@ -1068,16 +1070,16 @@ def live(
 ) -> Life:
     "Images, eyes, brain and curriculum from start to end"
     device = some_device(device)
-    eyes = PretrainedEyes(device, weights, model)
+    eyes = PretrainedEyes(device, weights, model, precision)
     splits, groups, source = life_data(data, data_root, eyes.transform, phases, on_error)
     if out and not resume and not ranks()[0]: write_config(out, data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs,
-        batch_size=batch_size, seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error, classes=splits['train'].classes)
+        batch_size=batch_size, seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error, precision=precision, classes=splits['train'].classes)
     start, looked = time.perf_counter(), []
     counting = eyes.register_forward_hook(lambda _, x, out: looked.append(len(out)))
     feats = life_features(splits, groups, eyes, cache_dir, verbose)
     counting.remove()
     seconds = time.perf_counter() - start
-    args:dict = dict(brain=make_brain(eyes.out_dim, splits['train'].classes, device), device=device, seed=seed, save_every=save_every,
+    args:dict = dict(brain=make_brain(eyes.out_dim, splits['train'].classes, device, precision), device=device, seed=seed, save_every=save_every,
                 phases=life_phases(feats['train'], feats['storm_train'], groups, epochs, batch_size, seed, mode, storm_mode),
                 eval_loaders=life_tasks(feats['test'], feats['storm_test'], groups), eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
     trainer = PlasticTrainer.resume(out, **args) if resume and list_checkpoints(out) else PlasticTrainer(checkpoint_dir=out, **args)
@@ -1196,6 +1198,7 @@ def plasticish_run(
     mode: str = 'plastic',  # mode of the calm phases: plastic, auto (the brain finds storms by itself), panic, or inference (watch only)
     storm_mode: str = '',  # mode of the storm, likewise; default: panic, or auto with --mode auto
     on_error: str = 'raise',  # unreadable image files: 'raise', or 'skip' and count them
+    precision: str = 'auto',  # of eyes and brain: auto (bfloat16 where the hardware has it), float32, bfloat16
     device: str = 'auto',  # auto, cpu, cuda
     out: str = 'plasticish_run',  # folder for config, history, report, pictures, checkpoints
     cache_dir: str = '',  # folder for features; default: ~/.cache/plasticish
@@ -1204,8 +1207,8 @@ def plasticish_run(
 ):
     "Teach a brain the classes of an image collection in phases, let a storm pass over it, and report what it kept"
     settings:dict = dict(data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs, batch_size=batch_size,
-                    seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error)
-    if resume: settings = {k: read_config(out)[k] for k in settings}
+                    seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error, precision=precision)
+    if resume: settings = {k: v for k, v in read_config(out).items() if k in settings}
     with process_group(some_device(device)):
         life = live(**settings, device=device, out=out, cache_dir=cache_dir or None, save_every=save_every, resume=resume)
         if ranks()[0]: return
@@ -1222,8 +1225,9 @@ def load_life(
     settings, found = read_config(out), list_checkpoints(out)
     if not found: raise ValueError(f"checkpoint: expected a run with a checkpoint in {out}, found none")
     state = read_checkpoint(found[0])
-    eyes = PretrainedEyes(device, settings['weights'], settings['model'])
-    brain = make_brain(eyes.out_dim, settings['classes'], device)
+    precision = settings.get('precision', 'auto')
+    eyes = PretrainedEyes(device, settings['weights'], settings['model'], precision)
+    brain = make_brain(eyes.out_dim, settings['classes'], device, precision)
     brain.load_state_dict(state['brain'])
     return brain, eyes, settings
 
@@ -1259,7 +1263,7 @@ def plasticish_predict(
     if as_json: return print(json.dumps(answers, indent=1))
     for a in answers:
         print(f"{a['image']}: {a['label']} ({100*a['score']:.1f} %)")
-        for w in a['because']: print(f"    memory {w['id']}: {w['label']}, phase {w['phase']}, step {w['step']}, distance {w['distance']:.3f}, weight {w['weight']:.3f}")
+        for w in a['because']: print(f"    memory {w['id']}: {w['label']}, phase {w['phase']}, step {w['step']}: {100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (0 if the same)")
 
 # %% ../nbs/08_experiments.ipynb #code-import-platform-subprocess
 import platform, subprocess
@@ -1587,12 +1591,12 @@ from . import memory, sparse_layer as shared
 # %% ../nbs/08_experiments.ipynb #as_one_of
 @contextmanager
 def as_one_of(n:int):
-    "Inside, this process computes what rank 0 of `n` would; the others bring what it has, with other bits in the first number of each row"
+    "Inside, this process computes what rank 0 of `n` would; the others bring what it has, with other bits in the first quarter of each row"
     def others(collective, *tensors):
         if not isinstance(tensors[0], list): return tensors[0].mul_(n)
         for i, t in enumerate(tensors[0]):
             t.copy_(tensors[1])
-            if t.dtype == torch.uint8: t[:, 2] ^= i
+            if t.dtype == torch.uint8: t[:, 2:t.shape[1]//4:4] ^= i
     stand_ins = dict(ranks=lambda: (0, n), _meet=others, _wire=lambda: 'cpu')
     kept = [(m, {k: vars(m)[k] for k in stand_ins if k in vars(m)}) for m in (shared, memory)]
     for m, names in kept: vars(m).update({k: stand_ins[k] for k in names})

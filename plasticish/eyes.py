@@ -23,10 +23,10 @@ __all__ = ['log', 'MAX_CLASSES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_PIXELS', 
            'bundled_path', 'check_features', 'check_labels', 'check_count', 'check_number', 'check_device', 'digest',
            'fn_key', 'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles', 'only_classes',
            'split_off', 'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders',
-           'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'PretrainedEyes',
-           'bf16_is_native', 'FeatureDataset', 'data_key', 'default_cache_dir', 'out_of_memory', 'Halving',
-           'cache_features', 'split_features', 'digits_features', 'cifar10_features', 'QuantizedEyes', 'read_sheets',
-           'random_views', 'train_eyes']
+           'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'bf16_is_native',
+           'check_precision', 'in_bfloat16', 'PretrainedEyes', 'FeatureDataset', 'data_key', 'default_cache_dir',
+           'out_of_memory', 'Halving', 'cache_features', 'split_features', 'digits_features', 'cifar10_features',
+           'QuantizedEyes', 'read_sheets', 'random_views', 'train_eyes']
 
 # %% ../nbs/00_eyes.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -511,6 +511,29 @@ def _build(model, weights):
         if bad: raise ValueError(f"weights: expected finite numbers in {weights}, got NaN or infinity in {bad[0]}")
     return (net, net.head[0].out_channels, 32) if model == 'small' else (net, _drop_classifier(net, model), 224)
 
+# %% ../nbs/00_eyes.ipynb #bf16_is_native
+def bf16_is_native(
+    device: torch.device,  # where the product would run
+) -> bool:
+    "Whether bfloat16 products run in hardware"
+    if device.type == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != 'cpu': return False
+    return any(getattr(torch.cpu, f, bool)() for f in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
+
+def check_precision(
+    precision: str,  # what the caller gave
+) -> str:  # the same
+    "Validate `precision`; raises `ValueError`"
+    if not isinstance(precision, str) or precision not in ('auto', 'float32', 'bfloat16'): raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
+    return precision
+
+def in_bfloat16(
+    precision: str,  # 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
+    device: torch.device,  # where the product would run
+) -> bool:
+    "Does `precision` mean bfloat16 there?"
+    return precision == 'bfloat16' or precision == 'auto' and bf16_is_native(device)
+
 # %% ../nbs/00_eyes.ipynb #PretrainedEyes
 class PretrainedEyes(nn.Module):
     "Frozen pretrained eyes: images `[B, 3, H, W] -> features [B, out_dim]`, any B >= 1 (backbones: torchvision; He et al., 2016)"
@@ -521,8 +544,7 @@ class PretrainedEyes(nn.Module):
         precision: str = 'auto',  # 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     ):
         super().__init__()
-        if precision not in ('auto', 'float32', 'bfloat16'):
-            raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
+        check_precision(precision)
         self.net, self.out_dim, self.size = _build(model, weights)
         self.model, self.precision, self.transform = 'small' if weights == 'bundled' else model, precision, image_transform(self.size)
         self.requires_grad_(False).eval().to(device)
@@ -534,15 +556,6 @@ class PretrainedEyes(nn.Module):
     def _apply(self, fn, *args, **kwargs):
         self.__dict__.pop('_fast', None)
         return super()._apply(fn, *args, **kwargs)
-
-# %% ../nbs/00_eyes.ipynb #bf16_is_native
-def bf16_is_native(
-    device: torch.device,  # where the product would run
-) -> bool:
-    "Whether bfloat16 products run in hardware"
-    if device.type == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != 'cpu': return False
-    return any(getattr(torch.cpu, f, bool)() for f in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
 
 # %% ../nbs/00_eyes.ipynb #_fold_batch_norm
 def _fold_batch_norm(net):
@@ -556,7 +569,7 @@ def _fold_batch_norm(net):
 def fast(self: PretrainedEyes) -> nn.Module:
     "The network the eyes look through: folded, channels last, in the working precision; a cache of `.net`"
     if '_fast' not in self.__dict__:
-        low = self.precision == 'bfloat16' or self.precision == 'auto' and bf16_is_native(self.device)
+        low = in_bfloat16(self.precision, self.device)
         net = _fold_batch_norm(self.net).to(dtype=torch.bfloat16 if low else torch.float32, memory_format=torch.channels_last)
         self.__dict__['_fast'] = net.requires_grad_(False).eval()
     return self.__dict__['_fast']

@@ -16,7 +16,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from fastcore.basics import patch
-from .eyes import MAX_CLASSES, check_count, check_device, check_features, check_number
+from .eyes import MAX_CLASSES, bf16_is_native, check_count, check_device, check_features, check_number
 from .sparse_layer import all_rows, all_sum, check_rows, check_targets, mine, ranks, shared_state, _gather
 
 # %% ../nbs/04_memory.ipynb #code-log-logging-getlogger-plasticish
@@ -120,7 +120,7 @@ def fit_(self:PlasticMetric):
 
 @patch
 def stale(self:PlasticMetric,
-          growth:float=1.1 # how much more, or less, must have been seen
+          growth:float=1.5 # how much more, or less, must have been seen
          )->bool:
     "Has the number of examples moved by the factor `growth` since the last fit?"
     n, m = float(self.count.sum()), float(self.fitted)
@@ -152,10 +152,10 @@ def _save_to_state_dict(self:PlasticMetric, state, prefix, keep_vars):
     shared_state(self, 'sums outer', state, prefix, load=False)
 
 # %% ../nbs/04_memory.ipynb #pack
-STORAGE = dict(float32=torch.float32, float16=torch.float16, int8=torch.int8, pq=torch.uint8)
+STORAGE = dict(float32=torch.float32, float16=torch.float16, bfloat16=torch.bfloat16, int8=torch.int8, pq=torch.uint8)
 
 def pack(x:Tensor, # unit features [B,D]
-         dtype:torch.dtype # float32, float16 or int8
+         dtype:torch.dtype # float32, float16, bfloat16 or int8
         )->tuple: # stored keys [B,D], scale of each [B]
     "Keys as they are stored"
     if dtype != torch.int8: return x.to(dtype), x.new_ones(len(x))
@@ -254,7 +254,7 @@ class EpisodicMemoryBank(nn.Module):
                  temperature:float=None, # of the vote; None: the published weights
                  metric:PlasticMetric=None, # where neighbours are sought; None: cosine of the raw features
                  policy:str='ring', # who leaves when the bank is full: ring, balanced or informative
-                 storage:str='float32', # of the keys: float32, float16, int8 or pq
+                 storage:str='float32', # of the keys: float32, float16, bfloat16, int8 or pq
                  index:str='auto', # search: torch, flat (FAISS, exact), ivf (FAISS, approximate); auto: by size and device
                  path:str=None, # keep the keys in this file, for banks larger than RAM
                  seed:int=0, # of the reservoir's draws
@@ -457,7 +457,8 @@ def _drop_from_index(self:EpisodicMemoryBank, slots):
     f, gone = self._faiss, self.ids[slots]
     gone = gone[gone >= 0].cpu()
     if f is None or not len(gone): return
-    f['index'].remove_ids(gone.numpy())
+    if hasattr(f['index'], 'getDevice'): f['gone'] += len(gone)     # on a GPU they stay
+    else: f['index'].remove_ids(gone.numpy())
     stay = torch.ones_like(f['ids'], dtype=torch.bool)
     stay[torch.searchsorted(f['ids'], gone)] = False
     f['ids'], f['slots'] = f['ids'][stay], f['slots'][stay]
@@ -639,15 +640,29 @@ def _search_torch(self:EpisodicMemoryBank, q, k, chunk=65536):
 
 @patch
 def _search_own(self:EpisodicMemoryBank, q, k, chunk):
-    n, m = self.count, self.metric
+    m, low = self.metric, self.keys.dtype == torch.bfloat16 and bf16_is_native(self.keys.device)
     z = q if m is None else m(q) @ m.whitener
     bias = None if m is None else -(z @ m.mean)[:, None]
-    weighed = m is not None or bool(self.guest[:n].any())
-    best, where = q.new_zeros(len(q), 0), self.labels.new_zeros(len(q), 0)
+    if not low: return self._best(z, bias, k, chunk)
+    sim, slots = self._best(z.bfloat16(), None if m is None else bias.bfloat16(), k + k//8 + 8, chunk)
+    sim = torch.cat([self._match(z[b], s) for b, s in zip(torch.arange(len(z)).split(256), slots.split(256))])
+    sim, at = (sim if m is None else sim + bias).mul_(self.length[slots]).topk(min(k, sim.shape[1]), dim=1)
+    return sim, slots.gather(1, at)
+
+@patch
+def _match(self:EpisodicMemoryBank, z, slots):
+    "Products of each query [B,D] with its own candidates [B,c]"
+    return (self.values(slots.flatten()).view(*slots.shape, self.input_dim) @ z[:, :, None])[:, :, 0]      # [B*c,D] -> [B,c,D] -> [B,c]
+
+@patch
+def _best(self:EpisodicMemoryBank, z, bias, k, chunk):
+    "The largest products with the keys that are here, computed in the numbers that `z` has"
+    weighed = bias is not None or bool(self.guest[:self.count].any())
+    best, where = z.new_zeros(len(z), 0), self.labels.new_zeros(len(z), 0)
     for part in self._own_slices(chunk):
-        keys = self.values(part)
-        sim = z @ keys.T if m is None else torch.addmm(bias, z, keys.T)
-        if weighed: sim.mul_(self.length[part])
+        keys = self.keys[self._row(part)] if z.dtype == self.keys.dtype else self.values(part)
+        sim = z @ keys.T if bias is None else torch.addmm(bias, z, keys.T)
+        if weighed: sim.mul_(self.length[part].to(sim))
         s, at = sim.topk(min(k, len(keys)), dim=1)
         best, where = torch.cat([best, s], 1), torch.cat([where, part.start + at*part.step], 1)
         if best.shape[1] > k:
@@ -780,13 +795,23 @@ def _vectors(self:EpisodicMemoryBank, slots):
     return (x * torch.where(self.guest[slots], 1 - self.timid, 1.)[:, None]).cpu().numpy()
 
 @patch
+def _to_gpu(self:EpisodicMemoryBank, index):
+    "The index on the GPU that holds the keys, if there is one and FAISS can use it"
+    import faiss
+    if self.keys.device.type != 'cuda' or not hasattr(faiss, 'StandardGpuResources') or not faiss.get_num_gpus(): return index
+    home = faiss.StandardGpuResources()
+    index = faiss.index_cpu_to_gpu(home, self.keys.device.index or 0, index)
+    index.referenced_objects = [home]                          # lives as long as the index
+    return index
+
+@patch
 def _make_index(self:EpisodicMemoryBank, kind):
     import faiss
     n, d = self.count, self.input_dim
     flat = faiss.IndexFlatIP(d)
     if kind == 'flat': return faiss.IndexIDMap2(flat)
     cells = max(1, min(int(n ** .5), n // 39))
-    index = faiss.IndexIVFFlat(flat, d, cells, faiss.METRIC_INNER_PRODUCT)
+    index = self._to_gpu(faiss.IndexIVFFlat(flat, d, cells, faiss.METRIC_INNER_PRODUCT))
     pick = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))[:64 * cells].to(self.keys.device)
     index.train(self._vectors(pick))
     return index
@@ -817,10 +842,10 @@ def recall_of(found:Tensor, # [B,k]
 @patch
 def _indexed(self:EpisodicMemoryBank, kind, build=True):
     f = self._faiss
-    if f is not None and f['kind'] == kind and (kind == 'flat' or self.count <= 2 * f['built'] or not build): return f
+    if f is not None and f['kind'] == kind and (kind == 'flat' or not build or self.count <= 2 * f['built'] and f['gone'] <= self.count // 4): return f
     if not build: return None
     none = torch.zeros(0, dtype=torch.int64)
-    f = self._faiss = dict(kind=kind, built=self.count, index=self._make_index(kind), ids=none, slots=none)
+    f = self._faiss = dict(kind=kind, built=self.count, index=self._make_index(kind), ids=none, slots=none, gone=0)
     self._add_to_index(torch.arange(self.count, device=self.keys.device))
     if kind == 'ivf':
         self._tune(f)
@@ -837,9 +862,13 @@ def reindex(self:EpisodicMemoryBank):
 @patch
 def _search_faiss(self:EpisodicMemoryBank, q, k, f):
     q = q if self.metric is None else self.metric(q)
-    sim, ids = map(torch.from_numpy, f['index'].search(q.cpu().numpy(), k))
-    slots = f['slots'][torch.searchsorted(f['ids'], ids.clamp(min=0)).clamp(max=len(f['ids']) - 1)]
-    return torch.where(ids < 0, -1., sim).to(self.keys.device), torch.where(ids < 0, -1, slots).to(self.keys.device)
+    sim, ids = map(torch.from_numpy, f['index'].search(q.cpu().numpy(), min(k + min(k, f['gone']), max(k, 2048))))
+    at = torch.searchsorted(f['ids'], ids.clamp(min=0)).clamp(max=len(f['ids']) - 1)
+    sim, slots = sim.masked_fill_(f['ids'][at] != ids, -1.), f['slots'][at].masked_fill_(f['ids'][at] != ids, -1)
+    if f['gone']:
+        sim, best = sim.topk(k, dim=1)
+        slots = slots.gather(1, best)
+    return sim.to(self.keys.device), slots.to(self.keys.device)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-recall
 @patch
@@ -882,10 +911,17 @@ def _save_to_state_dict(self:EpisodicMemoryBank, state, prefix, keep_vars):
     here = self.own(torch.arange(self.memory_size, device=self.length.device))
     state[prefix + 'keys'], state[prefix + 'length'] = self._all_keys(), all_sum(self.length*here)
 
+def _kept_as(keys):
+    "Name of the storage that has such keys; raises `ValueError`"
+    found = [name for name, dtype in STORAGE.items() if dtype == keys.dtype]
+    if not found: raise ValueError(f'keys: expected one of {", ".join(STORAGE)}, got {keys.dtype}')
+    return found[0]
+
 @patch
 def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     rank, world = self.shard
     keys = state.get(prefix + 'keys')
+    if isinstance(keys, Tensor) and keys.dtype != self.keys.dtype and 'pq' not in (self.storage, kind := _kept_as(keys)): self.keys, self.storage = self.keys.to(keys.dtype), kind
     if world > 1 and keys is not None: state[prefix + 'keys'] = keys[rank::world] if len(keys) == self.memory_size else keys
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 

@@ -12,7 +12,7 @@ import logging, torch
 import torch.nn.functional as F
 from torch import nn, Tensor
 from fastcore.basics import patch
-from .eyes import bf16_is_native, check_features, check_labels
+from .eyes import check_features, check_labels, in_bfloat16
 
 # %% ../nbs/01_sparse_layer.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -341,7 +341,7 @@ class PrototypeProjection(SparseProjection):
     )->Tensor: # activations [B,H]
         "Cosine between the whitened input and each neuron's direction"
         z = F.normalize(z, dim=1)
-        low = self.precision == 'bfloat16' or self.precision == 'auto' and bf16_is_native(z.device)
+        low = in_bfloat16(self.precision, z.device)
         h = (z.bfloat16() @ self.weight.bfloat16().T).float() if low else z @ self.weight.T
         return h.mul_(self.scale)
 

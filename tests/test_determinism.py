@@ -12,7 +12,7 @@ def run(pipe, noise):
     trainer = cls(*args, **kwargs)
     trainer.train(verbose=False)
     state = outcome(trainer.state())
-    pipe.send({k: v.numpy() for k, v in state['brain'].items()} | {'history': state['history'], 'accuracies': state['accuracies']})
+    pipe.send({k: (v.double() if v.is_floating_point() else v).numpy() for k, v in state['brain'].items()} | {'history': state['history'], 'accuracies': state['accuracies']})
 
 def test_two_processes_agree(processes):
     results = []
