@@ -805,7 +805,8 @@ def train_step(self:PlasticBrain,
     keys = all_rows(self._think(f[mine(len(f))], 'inference', readers=False)[0])[0] if self.published else f
     if mode != 'inference' and self.hebbian: self._hebb(right, share, mode)
     if memorize and not (self.repeats or self.published):
-        new = ~self.memory.knows(f, y, foul)
+        new = ~self.memory.knows(f, y)
+        if foul: new &= ~self.memory.knows(f, y, guest=True)
         f, keys, y = f[new], keys[new], y[new]
     if self.readout_weight and (memorize or mode != 'inference'): self._queue(self.shelter if foul else self.readout, f, y)
     if memorize and len(y): self.memory._store(keys, y, phase, foul)
