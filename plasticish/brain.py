@@ -650,10 +650,10 @@ def features(self:PlasticBrain,
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch
-def _think(self:PlasticBrain, f, mode, readers=True):
+def _think(self:PlasticBrain, f, mode):
     out, codes = f, []
     for layer in self.brain:
-        if readers and self.readout_weight: codes.append(layer.read(out, in_bfloat16(self.precision, out.device)))
+        if self.readout_weight: codes.append(layer.read(out, in_bfloat16(self.precision, out.device)))
         if self.hebbian or layer.open: out = layer(out, mode)
     return out, codes
 
@@ -668,14 +668,14 @@ def answer(self:PlasticBrain,
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judge
 @patch
 def _judge(self:PlasticBrain, f, mode):
-    "The answer, and what was learned in calm alone would say"
+    "The answer, what was learned in calm alone would say, and what left the last layer"
     out, codes = self._think(f, mode)
     shares, foul = self._consult(out if self.published else f)
-    if not codes or not any(r.fitted for r in self._readouts): return shares, shares
+    if not codes or not any(r.fitted for r in self._readouts): return shares, shares, out
     calm = self.readout(codes)
     score = calm if foul is None else mix(calm, self.shelter(codes) if self.shelter.fitted else 0 * calm, foul.sqrt())
     wide = max(shares.shape[1], score.shape[1])
-    return ((widened(shares, wide) + 1e-3).log() + self.readout_weight * widened(score, wide)).softmax(1), calm
+    return ((widened(shares, wide) + 1e-3).log() + self.readout_weight * widened(score, wide)).softmax(1), calm, out
 
 @patch
 def _consult(self:PlasticBrain, q):
@@ -796,13 +796,15 @@ def train_step(self:PlasticBrain,
     y = check_targets(y, self.num_classes, len(f)).to(f.device)
     check_phase(phase)
     f, y = all_rows(f, y)
-    n = len(f) if self.hebbian else min(self.probe, len(f))
-    shares, calm = all_rows(*self._judge(f[mine(n)], 'plastic' if mode == 'auto' else mode))
+    n = len(f) if self.hebbian or self.published else min(self.probe, len(f))
+    *judged, out = self._judge(f[mine(n)], asked := 'plastic' if mode == 'auto' else mode)
+    shares, calm = all_rows(*judged)
     share, guess = shares.max(1)
     right = guess == y[:n]
     if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[:n], mode)
     foul = mode == 'panic' and not self.published
-    keys = all_rows(self._think(f[mine(len(f))], 'inference', readers=False)[0])[0] if self.published else f
+    if asked == 'panic' and self.published: out = self._think(f[mine(n)], 'inference')[0] # without the doubled signals
+    keys = all_rows(out)[0] if self.published else f
     if mode != 'inference' and self.hebbian: self._hebb(right, share, mode)
     if memorize and not (self.repeats or self.published):
         new = ~self.memory.knows(f, y)

@@ -14,11 +14,11 @@ __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals',
            'race', 'toy_features', 'Timing', 'bench_step', 'bench_brains', 'filled', 'bench_memory', 'same_direction',
            'bench_eyes', 'bench_epochs', 'bench_import', 'dense_layer', 'dense_learn_', 'count_votes',
            'search_all_places', 'published_step', 'KernelTiming', 'winner_ways', 'forward_ways', 'learn_ways',
-           'readout_ways', 'search_ways', 'vote_ways', 'kernels', 'bench_kernels', 'at_fill', 'step_seconds', 'total',
-           'both_phases', 'eye_seconds', 'bench_published', 'this_machine', 'plasticish_bench', 'as_one_of', 'one_of',
-           'project', 'compressed', 'compressed_by_neuron', 'ways_to_read', 'ways_to_write', 'ways_to_add',
-           'sparse_contest', 'crossing', 'ToyStream', 'resident', 'state_bytes', 'vital_signs', 'long_life', 'slope',
-           'size_row']
+           'readout_ways', 'search_ways', 'key_ways', 'vote_ways', 'kernels', 'bench_kernels', 'at_fill',
+           'step_seconds', 'total', 'both_phases', 'eye_seconds', 'bench_published', 'this_machine', 'plasticish_bench',
+           'as_one_of', 'one_of', 'project', 'compressed', 'compressed_by_neuron', 'ways_to_read', 'ways_to_write',
+           'ways_to_add', 'sparse_contest', 'crossing', 'ToyStream', 'resident', 'state_bytes', 'vital_signs',
+           'long_life', 'slope', 'size_row']
 
 # %% ../nbs/08_experiments.ipynb #code-import-ast-base64-dis-hashlib-inspect-it
 import ast, base64, dis, hashlib, inspect, itertools, json, logging, math, os, tempfile, textwrap, time
@@ -29,7 +29,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from torch import Tensor, nn
 from fastcore.basics import patch
-from .eyes import FeatureDataset, check_features, check_labels
+from .eyes import FeatureDataset, check_features, check_labels, figure_style
 from .brain import PlasticBrain, TriarchicBrain
 from .sparse_layer import SparseProjection
 from .training import continual_metrics
@@ -802,7 +802,7 @@ def plot(self:Arena,
     import matplotlib.pyplot as plt
     m = self.metrics(tasks)
     order = m.groupby('learner')['ten-way'].mean().sort_values().index
-    with plt.style.context('plasticish.figures'):
+    with plt.style.context(figure_style()):
         fig, (left, right) = plt.subplots(1, 2, figsize=(8, min(4, 1 + .26*len(order))), sharey=True, width_ratios=(3, 2))
         for i, l in enumerate(order):
             v, c = m.loc[m.learner == l, 'ten-way'], CORE if l in ours else GREY
@@ -1109,7 +1109,7 @@ def plot_life(life: Life):  # a matplotlib Figure
     trainer, h = life.trainer, life.trainer.history
     seen = [(s, a) for s, a in zip(h.step, h.eval_acc) if a is not None] + [(trainer.at['step'], trainer.accuracies[-1])]
     steps, acc = zip(*seen)
-    with plt.style.context('plasticish.figures'):
+    with plt.style.context(figure_style()):
         fig, ax = plt.subplots(figsize=(7, 3))
         for task, color, dash in zip(trainer.eval_loaders, ('#0072B2', '#2CA25F', '#E69F00', '#7B2D8E', '#555555'), ('-', '--', '-.', ':', '-')):
             ax.plot(steps, [100*a[task] for a in acc], dash, color=color, label=task)
@@ -1480,6 +1480,11 @@ def search_ways(bank:EpisodicMemoryBank, q:Tensor) -> tuple:  # ours, floor, nai
     keys, k = bank.keys, bank.k_neighbors
     return (lambda: bank.search(q), lambda: (q @ keys.T).topk(k), lambda: torch.cdist(q, keys).sort(1), lambda: search_all_places(bank, q))
 
+def key_ways(bank:EpisodicMemoryBank, x:Tensor) -> tuple:  # ours, floor, naive, published
+    "Keys of unit length: ours normalises a batch [B,D] when it is stored, the naive way the whole memory after each batch, the published way at each query"
+    keys = bank.keys
+    return (lambda: F.normalize(x, dim=1)), (lambda: x.norm(dim=1)), (lambda: keys/keys.norm(dim=1, keepdim=True)), (lambda: F.normalize(keys, dim=1))
+
 def vote_ways(top:Tensor, labels:Tensor, n_classes:int=10) -> tuple:  # ours, floor, naive, published
     "The vote of neighbours [B,k]; the naive way writes [B,k,C]"
     return (lambda: vote(top, labels, n_classes), lambda: top.sum(1),
@@ -1493,7 +1498,7 @@ def kernels(batch:int=256, hidden:int=4096, k:int=128, size:int=60_000, device='
     h, (top, at) = q @ layer.encoder.T, bank.search(q)
     return {f'winners, {k} of {hidden}': winner_ways(h, k), 'a layer answers': forward_ways(layer, x), 'a layer learns': learn_ways(layer, x),
             'read and write 10 classes': readout_ways(*k_winners(h, k), torch.zeros(hidden, 10, device=device)),
-            f'search of {size}': search_ways(bank, q), f'vote of {bank.k_neighbors} neighbours': vote_ways(top, bank.labels[at])}
+            f'search of {size}': search_ways(bank, q), f'unit keys for a batch, {size} stored': key_ways(bank, x), f'vote of {bank.k_neighbors} neighbours': vote_ways(top, bank.labels[at])}
 
 def bench_kernels(rounds:int=8, size:int=60_000, device='cpu') -> list:  # of KernelTiming
     "Every kernel against its floor, the naive formulation and the published way"

@@ -26,7 +26,7 @@ __all__ = ['log', 'MAX_CLASSES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_PIXELS', 
            'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'bf16_is_native',
            'check_precision', 'in_bfloat16', 'PretrainedEyes', 'FeatureDataset', 'data_key', 'default_cache_dir',
            'out_of_memory', 'Halving', 'cache_features', 'split_features', 'digits_features', 'cifar10_features',
-           'QuantizedEyes', 'read_sheets', 'random_views', 'train_eyes']
+           'QuantizedEyes', 'read_sheets', 'random_views', 'train_eyes', 'figure_style']
 
 # %% ../nbs/00_eyes.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -1005,3 +1005,8 @@ def train_eyes(
     state = {k: v.half() if v.is_floating_point() else v for k, v in body.state_dict().items()}
     save_file({k: v.contiguous().cpu() for k, v in state.items()}, path)
     return dict(epochs=epochs, seconds=round(time.time() - start), **history)
+
+# %% ../nbs/00_eyes.ipynb #figure_style
+def figure_style()->str:
+    "The file with the style of all figures, for `plt.style.context`"
+    return str(Path(__file__).with_name('figures.mplstyle'))

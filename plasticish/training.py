@@ -15,7 +15,7 @@ from torch import nn, Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from .eyes import FeatureDataset, Halving, PretrainedEyes, cache_features, check_features, check_labels, fn_key
+from .eyes import FeatureDataset, Halving, PretrainedEyes, cache_features, check_features, check_labels, figure_style, fn_key
 from .memory import at_a_glance, glance_card
 from .sparse_layer import all_rows, all_sum, mine, ranks
 
@@ -1525,7 +1525,7 @@ def plot_results(self:Trainer): # a matplotlib Figure
     "Learning curves with phase bands, retention, and what moved inside; draws off screen and returns the figure"
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
-    with plt.style.context('plasticish.figures'):
+    with plt.style.context(figure_style()):
         fig = Figure(figsize=(8, 4), layout='constrained')
         top, *low = fig.subplot_mosaic([['top', 'top'], ['left', 'right']]).values()
         _curves(top, self.history, self.phase_log)

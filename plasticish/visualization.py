@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from fastcore.basics import patch
-from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes
+from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, figure_style
 from .sparse_layer import k_winners
 from .memory import vote_weights
 from .training import STORMS, gives_images, invert_colors, raised_alarm, rng_scope, seeded_iter
@@ -71,7 +71,7 @@ def picture(
     "Make the method `fn` draw in the project's style and leave `self.brain` untouched"
     @functools.wraps(fn)
     def draw(self, *args, **kwargs):
-        with matplotlib.style.context('plasticish.figures'), untouched(self.brain): return fn(self, *args, **kwargs)
+        with matplotlib.style.context(figure_style()), untouched(self.brain): return fn(self, *args, **kwargs)
     return draw
 
 # %% ../nbs/07_visualizer.ipynb #tint
@@ -876,7 +876,7 @@ def plot(self:NeuronWatch,
     class_names:list[str]=None, # None: the labels' numbers
 )->Figure:
     "Births along the stream, and what reborn neurons did before and do now"
-    with matplotlib.style.context('plasticish.figures'):
+    with matplotlib.style.context(figure_style()):
         once = len({(b['layer'], b['neuron']) for b in self.births})
         fig, ax = canvas(8, 3.6, 'AB', f'{len(self.births)} births, {once} neurons', width_ratios=[1, 1.15])
         n = len(self._then)
@@ -912,7 +912,7 @@ def plot_retention(
     phases, shapes = list(phases or tasks), {k: np.shape(v) for k, v in results.items()}
     bad = {k: s for k, s in shapes.items() if s != (len(phases), len(tasks))}
     if bad or not results: raise ValueError(f'results: expected matrices of shape {(len(phases), len(tasks))}, got {bad or "none"}')
-    with matplotlib.style.context('plasticish.figures'):
+    with matplotlib.style.context(figure_style()):
         cols = min(len(tasks), 4)
         fig, _ = canvas(8, 3.4 if len(tasks) <= 4 else 4, title='What is left of each task')
         axs = fig.subplots(math.ceil(len(tasks)/cols), cols, squeeze=False, sharey=True).flat
@@ -974,7 +974,7 @@ def animate_storm(
     from PIL import Image
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     frames = []
-    with matplotlib.style.context('plasticish.figures'):
+    with matplotlib.style.context(figure_style()):
         for n in range(len(film)):
             page = FigureCanvasAgg(_storm_page(film, n, pictures, class_names))
             page.draw()
@@ -1066,7 +1066,7 @@ class LivePage:
         n_inputs:int=8, # inputs shown
     ):
         self.inside, self.n = inside, n_inputs
-        with matplotlib.style.context('plasticish.figures'):
+        with matplotlib.style.context(figure_style()):
             self.fig = Figure(figsize=(8, 3.9))
             self.fig.set_layout_engine('none')
             top = self.fig.add_gridspec(1, 2, width_ratios=[1.5, 1], left=.085, right=.985, top=.86, bottom=.46, wspace=.2)
