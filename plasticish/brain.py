@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MODES', 'REWARDS', 'PRECISIONS', 'check_eyes', 'TriarchicBrain', 'compress', 'encoder_sums', 'check_layer',
-           'NeuromodulatedBlock', 'PlasticReadout', 'PlasticBrain', 'widened', 'mix', 'firings', 'PlasticClassifier',
-           'in_order_of_appearance', 'StoredRows', 'PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'tensors_alone',
-           'export']
+           'NeuromodulatedBlock', 'PlasticReadout', 'ridge_solve', 'PlasticBrain', 'widened', 'mix', 'firings',
+           'PlasticClassifier', 'in_order_of_appearance', 'StoredRows', 'PlasticAnswer', 'TriarchicAnswer',
+           'SeeingAnswer', 'tensors_alone', 'export']
 
 # %% ../nbs/05_brain.ipynb #code-from-collections-abc-import-callable
 from collections.abc import Callable
@@ -209,7 +209,7 @@ import json, logging
 from torch.nn import functional as F
 from .sparse_layer import all_rows, all_sum, check_rows, check_targets, k_winners, mine, shared_state, sparse_matmul
 from .eyes import MAX_CLASSES
-from .memory import EpisodicMemoryBank, PlasticMetric, as_bytes, check_phase, from_bytes, in_turn, load_whole, vote
+from .memory import EpisodicMemoryBank, Steered, PlasticMetric, as_bytes, check_phase, from_bytes, in_turn, load_whole, vote
 
 # %% ../nbs/05_brain.ipynb #_check_mode
 _log = logging.getLogger('plasticish')
@@ -241,7 +241,7 @@ def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., readers=None # as i
     if readers is not None: check_count(readers, 'readers')
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock
-class NeuromodulatedBlock(nn.Module):
+class NeuromodulatedBlock(Steered):
     "A sparse layer whose neurons move towards what they are rewarded for"
     def __init__(self,
                  in_dim:int=512, # width D of the features
@@ -267,7 +267,7 @@ class NeuromodulatedBlock(nn.Module):
         self.register_buffer('gate', torch.full((in_dim,), gate, device=device))
         self.register_buffer('maturity', torch.zeros(hidden_dim, device=device))
         self.register_buffer('activity', torch.zeros(hidden_dim, device=device))
-        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64, device=device))  # steps, reborn, reborn at the last step
+        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64))  # steps, reborn, reborn at the last step
         self._trace:tuple|None = None
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-forward
@@ -360,8 +360,10 @@ def open(self:NeuromodulatedBlock)->bool:
     return bool(self.gate.any())
 
 # %% ../nbs/05_brain.ipynb #PlasticReadout
-class PlasticReadout(nn.Module):
+class PlasticReadout(Steered):
     "Class scores read from many neurons at once, through the correlations among them"
+    steering = 'counters', 'known'
+
     def __init__(self,
                  in_dim:int=512, # width D of the inputs that wait
                  n_classes:int=0, # classes expected; grows as others come
@@ -378,8 +380,8 @@ class PlasticReadout(nn.Module):
         self.register_buffer('weight', f(0, n_classes))
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
-        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64, device=device))  # waiting, taken in, taken in at the last fit
-        self.register_buffer('known', torch.zeros(2, n_classes, dtype=torch.int64, device=device)) # inputs of each class: now, waiting ones included, and at the last fit
+        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64))  # waiting, taken in, taken in at the last fit
+        self.register_buffer('known', torch.zeros(2, n_classes, dtype=torch.int64)) # inputs of each class: now, waiting ones included, and at the last fit
 
 # %% ../nbs/05_brain.ipynb #PlasticReadout-forward
 @patch
@@ -419,7 +421,7 @@ def take_in_(self:PlasticReadout,
             ):
     "Hebb for the neurons: among each other, and with the classes"
     self.counters[1] += sign * (len(y) if n is None else n)
-    if len(h) and h.dtype == torch.bfloat16 and int8_is_native(h.device) and float(h.amax()) <= 127*self.step:
+    if len(h) and h.shape[1] > 1 and h.dtype == torch.bfloat16 and int8_is_native(h.device) and float(h.amax()) <= 127*self.step:
         q = int_codes(h, self.step)
         code_gram_add_(self.lateral, q, sign*self.step**2)
         self.target.add_(torch._int_mm(q.T, F.one_hot(y, self.target.shape[1]).to(torch.int8)), alpha=sign*self.step)
@@ -432,20 +434,34 @@ def fit_(self:PlasticReadout,
          frozen:Tensor=None # neurons whose weights stay [R] bool
         ):
     "Weights that predict the classes best (ridge regression)"
+    if len(self.lateral) and int(self.counters[1]) > 0:
+        A, b = all_sum(self.lateral).clone(), all_sum(self.target)
+        if frozen is not None and frozen.any():
+            A = mirrored(A)
+            b = b[~frozen] - A[~frozen][:, frozen] @ self.weight[frozen]
+            self.weight[~frozen] = ridge_solve(A[~frozen][:, ~frozen], b, self.ridge)
+        else: self.weight.copy_(ridge_solve(A, b, self.ridge))
+    else: self.weight.zero_()
     self.counters[2], self.known[1] = self.counters[1], self.known[0]
-    if not len(self.lateral) or not int(self.counters[1]): return self.weight.zero_()
-    A, b = all_sum(self.lateral).clone(), all_sum(self.target)
-    A.diagonal().add_(self.ridge * A.diagonal().mean().clamp(min=1e-12))
-    if frozen is not None and frozen.any():
-        A = mirrored(A)
-        b = b[~frozen] - A[~frozen][:, frozen] @ self.weight[frozen]
-        self.weight[~frozen] = torch.cholesky_solve(b, torch.linalg.cholesky(A[~frozen][:, ~frozen]))
-    else: self.weight.copy_(torch.cholesky_solve(b, torch.linalg.cholesky(A)))
+
+def ridge_solve(A:Tensor, # sums of products [R,R], lower triangle; changed in place
+                b:Tensor, # [R,C]
+                ridge:float # share of the mean diagonal added to it; ten times more, and again, where rounding has left less than nothing
+               )->Tensor: # [R,C]
+    "Weights of a ridge regression from its sums"
+    size = A.diagonal().mean().clamp(min=1e-12)
+    for _ in range(8):
+        A.diagonal().add_(ridge*size)
+        L, failed = torch.linalg.cholesky_ex(A)
+        if not failed: return torch.cholesky_solve(b, L)
+        ridge *= 10
+    raise ValueError('the sums of a readout are damaged: no ridge makes them positive')
 
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
+    if prefix + 'target' in state: state.setdefault(prefix + 'known', self.known.new_zeros(2, state[prefix + 'target'].shape[1])) # states before 0.3 do not count
     for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y', 'known'):
-        if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device=self.lateral.device))
+        if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
     shared_state(self, 'lateral target', state, prefix, load=True)
 
@@ -513,7 +529,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     if not isinstance(self.reward, str) or self.reward not in REWARDS: raise ValueError(f'reward: expected one of {", ".join(REWARDS)}, got {self.reward!r}')
     D, C = self.in_dim, self.num_classes or 0
     metric = None if shrinkage is None else PlasticMetric(D, C, shrinkage, device=device)
-    settings = dict(storage='bfloat16' if in_bfloat16(self.precision, torch.device(device)) else 'float32') | settings
+    settings = dict(storage='bfloat16' if self._low(device) and settings.get('path') is None else 'float32') | settings
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, **settings)
     self.readout = PlasticReadout(D, C, device=device)
     self.shelter = PlasticReadout(D, C, device=device) # the readout of storms
@@ -521,6 +537,11 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     self.register_buffer('born', torch.zeros((), dtype=torch.int64, device=device))
     self.brain = nn.ModuleList()
     for _ in range(num_layers): self.add_layer()
+
+@patch
+def _low(self:PlasticBrain, device):
+    "Are layers read and keys kept in bfloat16? Of few features it would lose too much, and gain nothing"
+    return in_bfloat16(self.precision, torch.device(device)) and (self.precision == 'bfloat16' or self.in_dim >= 16)
 
 @patch(as_prop=True)
 def device(self:PlasticBrain)->torch.device:
@@ -652,9 +673,10 @@ def features(self:PlasticBrain,
 @patch
 def _think(self:PlasticBrain, f, mode):
     out, codes = f, []
-    for layer in self.brain:
-        if self.readout_weight: codes.append(layer.read(out, in_bfloat16(self.precision, out.device)))
-        if self.hebbian or layer.open: out = layer(out, mode)
+    gates = torch.stack([l.gate.any() for l in self.brain]).tolist() if self.brain and not self.hebbian else [True]*len(self.brain)
+    for layer, open in zip(self.brain, gates):
+        if self.readout_weight: codes.append(layer.read(out, self._low(out.device)))
+        if open: out = layer(out, mode)
     return out, codes
 
 @patch
@@ -713,14 +735,25 @@ def firings(h:Tensor # activity [B,R]
     return torch.ones(len(h), device=h.device) @ on.float()
 
 @patch
+def room_(self:PlasticReadout,
+          size:int, # neurons
+          n_classes:int # classes
+         ):
+    "Make room for so many, if there is less"
+    if n_classes <= self.target.shape[1] and len(self.target): return
+    old = torch.arange(size) if len(self.target) else torch.full((size,), -1)
+    self.resize_(old.to(self.target.device), max(n_classes, self.target.shape[1]))
+
+@patch
 def note_(self:PlasticReadout,
           y:Tensor, # labels [B]
           sign:int=1 # -1: they are taken out again
          ):
     "Count the inputs of each class"
     if not len(y): return
+    y = y.cpu()
     self.known = F.pad(self.known, (0, max(0, int(y.max()) + 1 - self.known.shape[1])))
-    self.known[0] += sign * torch.bincount(y, minlength=self.known.shape[1])
+    self.known[0] = (self.known[0] + sign * torch.bincount(y, minlength=self.known.shape[1])).clamp(min=0)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settle
 @patch
@@ -737,9 +770,8 @@ def _settle(self:PlasticBrain, r):
     y, share = r.waiting_y[:n], mine(n)
     _, codes = self._think(r.waiting[:n][share], 'inference')
     if not codes: return
-    h, classes = torch.cat(codes, 1), max(int(y.max()) + 1, r.target.shape[1])
-    if classes > r.target.shape[1] or not len(r.target):
-        r.resize_(torch.arange(h.shape[1], device=y.device) if len(r.target) else torch.full((h.shape[1],), -1, device=y.device), classes)
+    h, classes = torch.cat(codes, 1), int(y.max()) + 1
+    r.room_(h.shape[1], classes)
     r.take_in_(h, y[share], n=n)
     for layer, fired in zip(self.brain, all_sum(firings(h)).split([c.shape[1] for c in codes])):
         if not self.hebbian: layer.activity[:len(fired)] += fired
@@ -747,9 +779,9 @@ def _settle(self:PlasticBrain, r):
 # %% ../nbs/05_brain.ipynb #PlasticReadout-due
 @patch
 def due(self:PlasticReadout)->bool:
-    "Is it time for a fit? If some class has doubled, and enough has come for one to be worth its price"
+    "Is it time for a fit? At the first inputs, and then if some class has doubled and enough has come to be worth the price"
     R, (waiting, seen, fitted) = len(self.target), self.counters.tolist()
-    if not fitted: return waiting + seen > R//4
+    if not fitted: return waiting + seen > 0
     return waiting + seen - fitted > R//8 and bool((self.known[0] > 2*self.known[1] + R//64).any())
 
 @patch
@@ -760,7 +792,7 @@ def _queue(self:PlasticBrain, r, f, y):
         at = int(r.counters[0])
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
-    if r.due():
+    if self.brain and r.due():
         self._settle(r)
         self._fit(r)
 
@@ -809,8 +841,9 @@ def train_step(self:PlasticBrain,
     if memorize and not (self.repeats or self.published):
         new = ~self.memory.knows(f, y)
         if foul: new &= ~self.memory.knows(f, y, guest=True)
+        new = new.nonzero().flatten()
         f, keys, y = f[new], keys[new], y[new]
-    if self.readout_weight and (memorize or mode != 'inference'): self._queue(self.shelter if foul else self.readout, f, y)
+    if self.readout_weight and (memorize or mode != 'inference'): self._queue(self.shelter if foul else self.readout, self.memory.as_kept(f) if memorize else f, y)
     if memorize and len(y): self.memory._store(keys, y, phase, foul)
     return right.float().mean().item()
 
@@ -860,10 +893,11 @@ def forget(self:PlasticBrain,
     "Unlearn stored items: memory, metric and readout become those of a brain that never saw them"
     gone = self.memory.select(ids, label, phase)
     self.settle()
-    evicted = int(self.memory.counters[4]) > 0
-    if not evicted: self._retake(gone, -1)
+    left = self.memory.count - len(gone)
+    afresh = int(self.memory.counters[4]) > 0 or left < len(gone) and self.memory.count == sum(int(r.counters[1]) for r in self._readouts) # else subtracted
+    if not afresh: self._retake(gone, -1)
     n = self.memory.forget(ids, label, phase)
-    if evicted:
+    if afresh:
         for r in self._readouts:
             for b in (r.lateral, r.target, r.counters[:2], r.known[0]): b.zero_()
         for l in self.brain: l.since = 0
@@ -875,8 +909,10 @@ def forget(self:PlasticBrain,
 def _retake(self:PlasticBrain, slots, sign):
     if not (self.readout_weight and self.num_layers): return
     foul = self.memory.guest[slots]
-    for r, its in (self.readout, slots[~foul]), (self.shelter, slots[foul]):
+    seen = self.memory.ids[slots] >= min(l.since for l in self.brain)   # by one layer at least
+    for r, its in (self.readout, slots[seen & ~foul]), (self.shelter, slots[seen & foul]):
         r.note_(self.memory.labels[its], sign)
+        if len(its): r.room_(sum(l.readers for l in self.brain), int(self.memory.labels[its].max()) + 1)
         for s in its.split(2048) if len(its) else ():
             here = s[self.memory.own(s)]
             _, codes = self._think(self.memory.values(here), 'inference')

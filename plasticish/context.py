@@ -122,8 +122,9 @@ def update_(self:Surprise,
     n, mean, square = self.stats[:, y]
     u = ((mean - m)/(square - mean**2).clamp(min=1e-6).sqrt())[n >= self.young]
     if len(u): self.level.lerp_(u.mean(), 1 - (1 - 1/self.window)**len(u))
-    if not self.alarm: self._usual_(m, y)
-    return self.alarm
+    alarm = self.alarm
+    if not alarm: self._usual_(m, y)
+    return alarm
 
 @patch
 def widen_(self:Surprise,

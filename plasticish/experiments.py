@@ -1208,7 +1208,9 @@ def plasticish_run(
     "Teach a brain the classes of an image collection in phases, let a storm pass over it, and report what it kept"
     settings:dict = dict(data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs, batch_size=batch_size,
                     seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error, precision=precision)
-    if resume: settings = {k: v for k, v in read_config(out).items() if k in settings}
+    if resume:
+        told = dict(precision='auto') | read_config(out) # which older runs did not write down
+        settings = {k: told[k] for k in settings}
     with process_group(some_device(device)):
         life = live(**settings, device=device, out=out, cache_dir=cache_dir or None, save_every=save_every, resume=resume)
         if ranks()[0]: return
