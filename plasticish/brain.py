@@ -459,7 +459,6 @@ def ridge_solve(A:Tensor, # sums of products [R,R], lower triangle; changed in p
 
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
-    if prefix + 'target' in state: state.setdefault(prefix + 'known', self.known.new_zeros(2, state[prefix + 'target'].shape[1])) # states before 0.3 do not count
     for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y', 'known'):
         if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
@@ -779,9 +778,9 @@ def _settle(self:PlasticBrain, r):
 # %% ../nbs/05_brain.ipynb #PlasticReadout-due
 @patch
 def due(self:PlasticReadout)->bool:
-    "Is it time for a fit? At the first inputs, and then if some class has doubled and enough has come to be worth the price"
+    "Is it time for a fit? First when a quarter as many inputs have come as there are neurons (in a storm, whose readout has none as yet, at once), then when some class has doubled and enough has come to be worth the price"
     R, (waiting, seen, fitted) = len(self.target), self.counters.tolist()
-    if not fitted: return waiting + seen > 0
+    if not fitted: return waiting + seen > R//4
     return waiting + seen - fitted > R//8 and bool((self.known[0] > 2*self.known[1] + R//64).any())
 
 @patch
@@ -894,13 +893,14 @@ def forget(self:PlasticBrain,
     gone = self.memory.select(ids, label, phase)
     self.settle()
     left = self.memory.count - len(gone)
-    afresh = int(self.memory.counters[4]) > 0 or left < len(gone) and self.memory.count == sum(int(r.counters[1]) for r in self._readouts) # else subtracted
+    evicted = int(self.memory.counters[4]) > 0
+    afresh = evicted or left < len(gone) and self.memory.count == sum(int(r.counters[1]) for r in self._readouts) # else subtracted
     if not afresh: self._retake(gone, -1)
     n = self.memory.forget(ids, label, phase)
     if afresh:
         for r in self._readouts:
             for b in (r.lateral, r.target, r.counters[:2], r.known[0]): b.zero_()
-        for l in self.brain: l.since = 0
+        for l in self.brain if evicted else (): l.since = 0
         self._retake(torch.arange(self.memory.count, device=self.device), 1)
     self._fit_readouts()
     return n

@@ -1208,9 +1208,7 @@ def plasticish_run(
     "Teach a brain the classes of an image collection in phases, let a storm pass over it, and report what it kept"
     settings:dict = dict(data=data, data_root=data_root, weights=weights, model=model, phases=phases, epochs=epochs, batch_size=batch_size,
                     seed=seed, mode=mode, storm_mode=storm_mode, on_error=on_error, precision=precision)
-    if resume:
-        told = dict(precision='auto') | read_config(out) # which older runs did not write down
-        settings = {k: told[k] for k in settings}
+    if resume: settings = {k: read_config(out)[k] for k in settings}
     with process_group(some_device(device)):
         life = live(**settings, device=device, out=out, cache_dir=cache_dir or None, save_every=save_every, resume=resume)
         if ranks()[0]: return
@@ -1227,9 +1225,8 @@ def load_life(
     settings, found = read_config(out), list_checkpoints(out)
     if not found: raise ValueError(f"checkpoint: expected a run with a checkpoint in {out}, found none")
     state = read_checkpoint(found[0])
-    precision = settings.get('precision', 'auto')
-    eyes = PretrainedEyes(device, settings['weights'], settings['model'], precision)
-    brain = make_brain(eyes.out_dim, settings['classes'], device, precision)
+    eyes = PretrainedEyes(device, settings['weights'], settings['model'], settings['precision'])
+    brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
     brain.load_state_dict(state['brain'])
     return brain, eyes, settings
 
