@@ -429,6 +429,21 @@ def take_in_(self:PlasticReadout,
         gram_add_(self.lateral, h.float(), sign)
         self.target.T.index_add_(0, y, h.float(), alpha=sign)
 
+# %% ../nbs/05_brain.ipynb #ridge_solve
+def ridge_solve(A:Tensor, # sums of products [R,R], lower triangle; changed in place
+                b:Tensor, # [R,C]
+                ridge:float # share of the mean diagonal added to it; ten times more, and again, where rounding has left less than nothing
+               )->Tensor: # [R,C]
+    "Weights of a ridge regression from its sums"
+    size = A.diagonal().mean().clamp(min=1e-12)
+    for _ in range(8):
+        A.diagonal().add_(ridge*size)
+        L, failed = torch.linalg.cholesky_ex(A)
+        if not failed: return torch.cholesky_solve(b, L)
+        ridge *= 10
+    raise ValueError('the sums of a readout are damaged: no ridge makes them positive')
+
+# %% ../nbs/05_brain.ipynb #PlasticReadout-fit_
 @patch
 def fit_(self:PlasticReadout,
          frozen:Tensor=None # neurons whose weights stay [R] bool
@@ -444,19 +459,7 @@ def fit_(self:PlasticReadout,
     else: self.weight.zero_()
     self.counters[2], self.known[1] = self.counters[1], self.known[0]
 
-def ridge_solve(A:Tensor, # sums of products [R,R], lower triangle; changed in place
-                b:Tensor, # [R,C]
-                ridge:float # share of the mean diagonal added to it; ten times more, and again, where rounding has left less than nothing
-               )->Tensor: # [R,C]
-    "Weights of a ridge regression from its sums"
-    size = A.diagonal().mean().clamp(min=1e-12)
-    for _ in range(8):
-        A.diagonal().add_(ridge*size)
-        L, failed = torch.linalg.cholesky_ex(A)
-        if not failed: return torch.cholesky_solve(b, L)
-        ridge *= 10
-    raise ValueError('the sums of a readout are damaged: no ridge makes them positive')
-
+# %% ../nbs/05_brain.ipynb #PlasticReadout-_load_from_state_dict
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
     for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y', 'known'):
@@ -919,6 +922,7 @@ def _retake(self:PlasticBrain, slots, sign):
             known = [h * (self.memory.ids[here] >= l.since)[:, None] for l, h in zip(self.brain, codes)]
             r.take_in_(torch.cat(known, 1), self.memory.labels[here], sign, len(s))
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-explain
 @patch
 def explain(self:PlasticBrain,
             x:Tensor, # images [B,3,H,W] or features [B,D]

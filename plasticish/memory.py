@@ -668,27 +668,34 @@ def _search_torch(self:EpisodicMemoryBank, q, k, chunk=65536):
     sim, at = sim.topk(k, dim=1)
     return sim, slots.gather(1, at)
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search_own
 @patch
 def _search_own(self:EpisodicMemoryBank, q, k, chunk):
     m, low = self.metric, self.keys.dtype == torch.bfloat16 and bf16_is_native(self.keys.device)
     z = q if m is None else m(q) @ m.whitener
     bias = None if m is None else -(z @ m.mean)[:, None]
-    if not low: return self._best(z, bias, k, chunk)
-    rough, slots = self._best(z.bfloat16(), None if m is None else bias.bfloat16(), k + k//2 + 8, chunk)
-    sim = self._match(z, slots)
-    sim = (sim if m is None else sim + bias).mul_(self.length[slots])
-    best, at = sim.topk(min(k, sim.shape[1]), dim=1)
-    slots = slots.gather(1, at)
-    if sim.shape[1] == k + k//2 + 8: # may an item that is no candidate be nearer than the last one taken?
-        doubt = (best[:, -1] < rough[:, -1] + 2*(sim - rough).abs().amax(1)).nonzero().flatten()
-        if len(doubt): best[doubt], slots[doubt] = self._best(z[doubt], None if m is None else bias[doubt], k, chunk)
-    return best, slots
+    return self._among(z, bias, k, 2*k + 8, chunk) if low else self._best(z, bias, k, chunk)
 
 @patch
+def _among(self:EpisodicMemoryBank, z, bias, k, c, chunk):
+    "The best of `c` candidates, which are found in bfloat16 and compared in float32"
+    if c > 10*k + 100: return self._best(z, bias, k, chunk)
+    rough, slots = self._best(z.bfloat16(), None if bias is None else bias.bfloat16(), c, chunk)
+    sim = self._match(z, slots)
+    sim = (sim if bias is None else sim + bias).mul_(self.length[slots])
+    best, at = sim.topk(min(k, sim.shape[1]), dim=1)
+    slots = slots.gather(1, at)
+    if sim.shape[1] == c: # there are others; may one of them be nearer than the last one taken?
+        doubt = (best[:, -1] < rough[:, -1] + 2*(sim - rough).abs().amax(1)).nonzero().flatten()
+        if len(doubt): best[doubt], slots[doubt] = self._among(z[doubt], None if bias is None else bias[doubt], k, 4*c, chunk)
+    return best, slots
+
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_match
+@patch
 def _match(self:EpisodicMemoryBank, z, slots):
-    "Products of each query [B,D] with its own candidates [B,c]"
+    "Products of each query [B,D] with its own candidates [B,c], whose keys are in bfloat16"
     few = max(1, 2**24//(self.input_dim*max(1, slots.shape[1])))
-    return torch.cat([(self.values(s.flatten()).view(*s.shape, self.input_dim) @ q[:, :, None])[:, :, 0] for q, s in zip(z.split(few), slots.split(few))])    # [B*c,D] -> [B,c,D] -> [B,c]
+    return torch.cat([(F.embedding(self._row(s), self.keys).float() @ q[:, :, None])[:, :, 0] for q, s in zip(z.split(few), slots.split(few))])    # [B,c,D] -> [B,c]
 
 @patch
 def _best(self:EpisodicMemoryBank, z, bias, k, chunk):
@@ -898,17 +905,16 @@ def reindex(self:EpisodicMemoryBank):
 @patch
 def _search_faiss(self:EpisodicMemoryBank, q, k, f):
     q = q if self.metric is None else self.metric(q)
-    wide = k + min(k, f['gone'])
+    most = k + min(f['gone'], max(0, MAX_GPU_K - k))            # as many as are gone may have to be skipped
+    wide = min(2*k, most)
     while True:
-        sim, ids = map(torch.from_numpy, f['index'].search(q.cpu().numpy(), min(wide, MAX_GPU_K) if f['gone'] else k))
+        sim, ids = map(torch.from_numpy, f['index'].search(q.cpu().numpy(), wide))
         at = torch.searchsorted(f['ids'], ids.clamp(min=0)).clamp(max=len(f['ids']) - 1)
         there = f['ids'][at] == ids
-        if not f['gone'] or wide >= min(MAX_GPU_K, k + f['gone']) or bool((there.sum(1) >= k).all()): break
-        wide *= 2
-    sim, slots = sim.masked_fill_(~there, -1.), f['slots'][at].masked_fill_(~there, -1)
-    if f['gone']:
-        sim, best = sim.topk(k, dim=1)
-        slots = slots.gather(1, best)
+        if wide == most or (there.sum(1) >= k).all(): break
+        wide = min(2*wide, most)
+    sim, best = sim.masked_fill_(~there, -1.).topk(k, dim=1)
+    slots = f['slots'][at].masked_fill_(~there, -1).gather(1, best)
     return sim.to(self.keys.device), slots.to(self.keys.device)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-recall
@@ -938,6 +944,7 @@ def from_bytes(t:Tensor, # as from `as_bytes`
     if not isinstance(x, kind): raise ValueError(f'expected a {kind.__name__}, got {type(x).__name__}')
     return x
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-get_extra_state
 @patch
 def get_extra_state(self:EpisodicMemoryBank): return as_bytes(self.phase_names)
 
@@ -962,7 +969,9 @@ def _kept_as(keys):
 def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     rank, world = self.shard
     keys = state.get(prefix + 'keys')
-    if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype and 'pq' not in (self.storage, kind := _kept_as(keys)): self.keys, self.storage = self.keys.to(keys.dtype), kind
+    if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype:
+        kind = _kept_as(keys)
+        if 'pq' not in (self.storage, kind): self.keys, self.storage = self.keys.to(keys.dtype), kind
     if world > 1 and keys is not None: state[prefix + 'keys'] = keys[rank::world] if len(keys) == self.memory_size else keys
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
