@@ -25,7 +25,7 @@ def alone(asked, tmp_path):
     return torch.load(tmp_path/'said')
 
 def plastic():
-    brain, calm, storm = PlasticBrain(D, 64, 8, num_layers=2, memory_size=500, k_neighbors=10), cloud(range(6), 400), cloud(range(6), 60)
+    brain, calm, storm = PlasticBrain(D, 64, 8, num_layers=2, memory_size=500, k_neighbors=10, precision='float32'), cloud(range(6), 400), cloud(range(6), 60)
     brain.train_step(calm.features[:], torch.as_tensor(calm.labels))
     brain.train_step(-storm.features[:], torch.as_tensor(storm.labels), 'panic')
     brain.consolidate()
@@ -40,7 +40,7 @@ def triarchic():
 def seeing():
     eyes, x, y = PretrainedEyes(weights='bundled', precision='float32'), torch.randn(40, 3, 32, 32), torch.arange(40) % 4
     x += y[:, None, None, None]
-    brain = PlasticBrain(512, 64, 8, num_layers=1, memory_size=100, num_classes=4, eyes=eyes)
+    brain = PlasticBrain(512, 64, 8, num_layers=1, memory_size=100, num_classes=4, eyes=eyes, precision='float32')
     brain.train_step(x, y)
     return brain, x
 
