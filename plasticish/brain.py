@@ -424,7 +424,7 @@ def take_in_(self:PlasticReadout,
     if len(h) and h.shape[1] > 1 and h.dtype == torch.bfloat16 and int8_is_native(h.device) and float(h.amax()) <= 127*self.step:
         q = int_codes(h, self.step)
         code_gram_add_(self.lateral, q, sign*self.step**2)
-        self.target.add_(torch._int_mm(q.T, F.one_hot(y, self.target.shape[1]).to(torch.int8)), alpha=sign*self.step)
+        self.target.T.add_(torch._int_mm(F.one_hot(y, self.target.shape[1]).to(torch.int8).T, q), alpha=sign*self.step)
     else:
         gram_add_(self.lateral, h.float(), sign)
         self.target.T.index_add_(0, y, h.float(), alpha=sign)
@@ -729,10 +729,10 @@ def predict(self:PlasticBrain,
     return self(x).argmax(1)
 
 # %% ../nbs/05_brain.ipynb #firings
-def firings(h:Tensor # activity [B,R]
+def firings(h:Tensor # activity, not negative [B,R]
            )->Tensor: # float32 [R]
     "How many inputs each neuron fired for"
-    on = h > 0
+    on = h.bool()
     if int8_is_native(h.device): return torch._int_mm(torch.ones(1, len(h), dtype=torch.int8), on.view(torch.int8))[0].float()
     return torch.ones(len(h), device=h.device) @ on.float()
 

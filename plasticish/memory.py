@@ -141,6 +141,15 @@ def forward(self:PlasticMetric,
     return F.normalize((x - self.mean) @ self.whitener.T, dim=1)
 
 @patch
+def length(self:PlasticMetric,
+           x:Tensor, # unit features [B,D]
+           block:int=128 # columns at a time; the whitening matrix is triangular
+          )->Tensor: # [B]
+    "How far from the mean `x` lies in the plastic metric"
+    x, W = x - self.mean, self.whitener
+    return sum((x[:, :i + block] @ W[i:i + block, :i + block].T).square().sum(1) for i in range(0, self.dim, block)).sqrt()
+
+@patch
 def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
     if prefix + 'count' in state: self.widen_(len(state[prefix + 'count']))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
@@ -471,7 +480,7 @@ def _pack(self:EpisodicMemoryBank, x):
 def _lengths(self:EpisodicMemoryBank, x, guest):
     full = torch.where(guest, 1 - self.timid, 1.)
     if self.metric is None: return full
-    return full / ((x - self.metric.mean) @ self.metric.whitener.T).norm(dim=1).clamp(min=1e-12)
+    return full / self.metric.length(x).clamp(min=1e-12)
 
 @patch
 def refresh(self:EpisodicMemoryBank):
@@ -485,23 +494,21 @@ def refresh(self:EpisodicMemoryBank):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
 @patch
 def _drop_from_index(self:EpisodicMemoryBank, slots):
-    f, gone = self._faiss, self.ids[slots]
-    if f is None: return
-    gone = gone[gone >= 0].cpu()
-    if not len(gone): return
+    f, gone = self._faiss, slots[self.ids[slots] >= 0]
+    if f is None or not len(gone): return
     if hasattr(f['index'], 'getDevice'): f['gone'] += len(gone)     # on a GPU they stay
-    else: f['index'].remove_ids(gone.numpy())
-    stay = torch.ones_like(f['ids'], dtype=torch.bool)
-    stay[torch.searchsorted(f['ids'], gone)] = False
-    f['ids'], f['slots'] = f['ids'][stay], f['slots'][stay]
+    else: f['index'].remove_ids(self._tags(gone))
 
 @patch
 def _add_to_index(self:EpisodicMemoryBank, slots):
     f = self._faiss
     if f is None or not len(slots): return
-    slots = slots[self.ids[slots].argsort()]
-    for s in slots.split(65536): f['index'].add_with_ids(self._vectors(s), self.ids[s].cpu().numpy())
-    f['ids'], f['slots'] = torch.cat([f['ids'], self.ids[slots].cpu()]), torch.cat([f['slots'], slots.cpu()])
+    for s in slots.split(65536): f['index'].add_with_ids(self._vectors(s), self._tags(s))
+
+@patch
+def _tags(self:EpisodicMemoryBank, slots):
+    "What the index calls the items in these slots: id and slot in one number"
+    return (self.ids[slots]*self.memory_size + slots).cpu().numpy()
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-update
 @patch
@@ -694,8 +701,9 @@ def _among(self:EpisodicMemoryBank, z, bias, k, c, chunk):
 @patch
 def _match(self:EpisodicMemoryBank, z, slots):
     "Products of each query [B,D] with its own candidates [B,c], whose keys are in bfloat16"
-    few = max(1, 2**24//(self.input_dim*max(1, slots.shape[1])))
-    return torch.cat([(F.embedding(self._row(s), self.keys).float() @ q[:, :, None])[:, :, 0] for q, s in zip(z.split(few), slots.split(few))])    # [B,c,D] -> [B,c]
+    room = 2**20 if self.keys.device.type == 'cpu' else 2**24 # numbers at a time; on a processor so many that its cache holds them
+    few = max(1, room//(self.input_dim*max(1, slots.shape[1])))
+    return torch.cat([(q[:, None] @ F.embedding(self._row(s), self.keys).float().mT)[:, 0] for q, s in zip(z.split(few), slots.split(few))])    # [B,1,D] @ [B,D,c] -> [B,c]
 
 @patch
 def _best(self:EpisodicMemoryBank, z, bias, k, chunk):
@@ -887,8 +895,7 @@ def _indexed(self:EpisodicMemoryBank, kind, build=True):
     f = self._faiss
     if f is not None and f['kind'] == kind and (kind == 'flat' or not build or self.count <= 2 * f['built'] and f['gone'] <= self.count // 4): return f
     if not build: return None
-    none = torch.zeros(0, dtype=torch.int64)
-    f = self._faiss = dict(kind=kind, built=self.count, index=self._make_index(kind), ids=none, slots=none, gone=0)
+    f = self._faiss = dict(kind=kind, built=self.count, index=self._make_index(kind), gone=0)
     self._add_to_index(torch.arange(self.count, device=self.keys.device))
     if kind == 'ivf':
         self._tune(f)
@@ -908,14 +915,13 @@ def _search_faiss(self:EpisodicMemoryBank, q, k, f):
     most = k + min(f['gone'], max(0, MAX_GPU_K - k))            # as many as are gone may have to be skipped
     wide = min(2*k, most)
     while True:
-        sim, ids = map(torch.from_numpy, f['index'].search(q.cpu().numpy(), wide))
-        at = torch.searchsorted(f['ids'], ids.clamp(min=0)).clamp(max=len(f['ids']) - 1)
-        there = f['ids'][at] == ids
+        sim, tags = (torch.from_numpy(a).to(self.keys.device) for a in f['index'].search(q.cpu().numpy(), wide))
+        slots = tags % self.memory_size
+        there = (tags >= 0) & (self.ids[slots] == tags // self.memory_size)
         if wide == most or (there.sum(1) >= k).all(): break
         wide = min(2*wide, most)
     sim, best = sim.masked_fill_(~there, -1.).topk(k, dim=1)
-    slots = f['slots'][at].masked_fill_(~there, -1).gather(1, best)
-    return sim.to(self.keys.device), slots.to(self.keys.device)
+    return sim, slots.masked_fill_(~there, -1).gather(1, best)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-recall
 @patch
