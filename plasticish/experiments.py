@@ -1268,6 +1268,8 @@ def plasticish_predict(
 import platform, subprocess
 from .memory import EpisodicMemoryBank, vote
 from .sparse_layer import k_winners, outer_add_, sparse_matmul
+from .eyes import bf16_is_native
+from .consolidation import int8_is_native
 from .brain import NeuromodulatedBlock, encoder_sums
 from .training import TriarchicTrainer
 
@@ -1565,12 +1567,14 @@ def bench_published(fills=(1000, 10_000, 30_000, 45_000), samples:int=50_000, ep
 def this_machine(
     device='cpu', # where to compute
 ) -> str:
-    "Processor or GPU, threads and versions, in one line"
+    "Processor or GPU, what it multiplies in hardware, threads and versions, in one line"
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists(): cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
     gpu = f'{torch.cuda.get_device_name(device)}, ' if torch.device(device).type == 'cuda' else ''
     load = f', load {os.getloadavg()[0]:.1f}' if hasattr(os, 'getloadavg') else ''
-    return f'{gpu}{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{load}, torch {torch.__version__}, Python {platform.python_version()}'
+    here = torch.device('cpu')
+    fast = ' with '*(bf16_is_native(here) or int8_is_native(here)) + ' and '.join(['bfloat16']*bf16_is_native(here) + ['int8']*int8_is_native(here))
+    return f'{gpu}{cpu}, {torch.backends.cpu.get_cpu_capability()}{fast}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{load}, torch {torch.__version__}, Python {platform.python_version()}'
 
 @command
 def plasticish_bench(
