@@ -147,7 +147,7 @@ def length(self:PlasticMetric,
           )->Tensor: # [B]
     "How far from the mean `x` lies in the plastic metric"
     x, W = x - self.mean, self.whitener
-    return sum((x[:, :i + block] @ W[i:i + block, :i + block].T).square().sum(1) for i in range(0, self.dim, block)).sqrt()
+    return torch.stack([(x[:, :i + block] @ W[i:i + block, :i + block].T).square().sum(1) for i in range(0, self.dim, block)]).sum(0).sqrt()
 
 @patch
 def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
