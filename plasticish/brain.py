@@ -15,9 +15,9 @@ import torch
 from torch import nn, Tensor
 from fastcore.basics import patch
 from .sparse_layer import SparseProjection, PrototypeProjection, all_rows, check_rows, check_targets, code_values, densify, k_winners, sparse_code
-from .consolidation import CoreWeights, PrecisionCore, ExactCore, EvidenceCore, class_error, code_gram_add_, gram_add_, int8_is_native, int_codes, mirrored
+from .consolidation import CoreWeights, PrecisionCore, ExactCore, EvidenceCore, class_error, code_gram_add_, gram_add_, int_codes, mirrored
 from .context import ContextWeights, Surprise, margin
-from .eyes import PretrainedEyes, check_count, check_device, check_labels, check_number, check_precision, in_bfloat16
+from .eyes import PretrainedEyes, check_count, check_device, check_labels, check_number, check_precision, in_bfloat16, int8_is_native
 
 # %% ../nbs/05_brain.ipynb #check_eyes
 def check_eyes(

@@ -1268,8 +1268,7 @@ def plasticish_predict(
 import platform, subprocess
 from .memory import EpisodicMemoryBank, vote
 from .sparse_layer import k_winners, outer_add_, sparse_matmul
-from .eyes import bf16_is_native
-from .consolidation import int8_is_native
+from .eyes import bf16_is_native, int8_is_native
 from .brain import NeuromodulatedBlock, encoder_sums
 from .training import TriarchicTrainer
 

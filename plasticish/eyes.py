@@ -24,9 +24,9 @@ __all__ = ['log', 'MAX_CLASSES', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_PIXELS', 
            'fn_key', 'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles', 'only_classes',
            'split_off', 'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders',
            'image_loader', 'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'bf16_is_native',
-           'check_precision', 'in_bfloat16', 'PretrainedEyes', 'FeatureDataset', 'data_key', 'default_cache_dir',
-           'out_of_memory', 'Halving', 'cache_features', 'split_features', 'digits_features', 'cifar10_features',
-           'QuantizedEyes', 'read_sheets', 'random_views', 'train_eyes', 'figure_style']
+           'int8_is_native', 'check_precision', 'in_bfloat16', 'PretrainedEyes', 'FeatureDataset', 'data_key',
+           'default_cache_dir', 'out_of_memory', 'Halving', 'cache_features', 'split_features', 'digits_features',
+           'cifar10_features', 'QuantizedEyes', 'read_sheets', 'random_views', 'train_eyes', 'figure_style']
 
 # %% ../nbs/00_eyes.ipynb #code-log-logging-getlogger-plasticish
 log = logging.getLogger('plasticish')
@@ -520,6 +520,12 @@ def bf16_is_native(
     if device.type != 'cpu': return False
     return any(getattr(torch.cpu, f, bool)() for f in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
 
+def int8_is_native(
+    device: torch.device,  # where the product would run
+) -> bool:
+    "Whether products of 8-bit integers run in hardware, here: on processors with VNNI"
+    return device.type == 'cpu' and any(getattr(torch.cpu, f, bool)() for f in ('_is_vnni_supported', '_is_cpu_support_vnni'))
+
 def check_precision(
     precision: str,  # what the caller gave
 ) -> str:  # the same
@@ -884,7 +890,8 @@ def _eight_bit(net, images):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # PyTorch announces the successor of its quantizer
         try:
-            if 'onednn' in engines.supported_engines: engines.engine = 'onednn'
+            want = 'onednn' if int8_is_native(torch.device('cpu')) else 'x86'  # without VNNI sums of two products overflow unless one factor has 7 bits
+            if want in engines.supported_engines: engines.engine = want
             watched = prepare_fx(copy.deepcopy(net), get_default_qconfig_mapping(engines.engine), (images[:1],))
             for x in images.split(64): watched(x)
             return convert_fx(watched)
