@@ -68,10 +68,11 @@ class TriarchicBrain(nn.Module):
         "Where the state lives"
         return self.base.weight.device
 
-    @property
-    def drift(self)->Surprise:
-        "What watches for storms, under the name that both brains share"
-        return self.surprise
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-drift
+@patch(as_prop=True)
+def drift(self:TriarchicBrain)->Surprise:
+    "What watches for storms, under the name that both brains share"
+    return self.surprise
 
 # %% ../nbs/05_brain.ipynb #compress
 def compress(

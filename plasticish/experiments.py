@@ -1571,9 +1571,8 @@ def this_machine(
     if Path('/proc/cpuinfo').exists(): cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
     gpu = f'{torch.cuda.get_device_name(device)}, ' if torch.device(device).type == 'cuda' else ''
     load = f', load {os.getloadavg()[0]:.1f}' if hasattr(os, 'getloadavg') else ''
-    here = torch.device('cpu')
-    fast = ' with '*(bf16_is_native(here) or int8_is_native(here)) + ' and '.join(['bfloat16']*bf16_is_native(here) + ['int8']*int8_is_native(here))
-    return f'{gpu}{cpu}, {torch.backends.cpu.get_cpu_capability()}{fast}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{load}, torch {torch.__version__}, Python {platform.python_version()}'
+    native = [name for name, has in (('bfloat16', bf16_is_native), ('int8', int8_is_native)) if has(torch.device('cpu'))]
+    return f'{gpu}{cpu}, {" + ".join([torch.backends.cpu.get_cpu_capability(), *native])}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{load}, torch {torch.__version__}, Python {platform.python_version()}'
 
 @command
 def plasticish_bench(

@@ -890,7 +890,8 @@ def _eight_bit(net, images):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # PyTorch announces the successor of its quantizer
         try:
-            want = 'onednn' if int8_is_native(torch.device('cpu')) else 'x86'  # without VNNI sums of two products overflow unless one factor has 7 bits
+            spare = 'x86' in engines.supported_engines and not int8_is_native(torch.device('cpu'))
+            want = 'x86' if spare else 'onednn'  # the former keeps activities to 7 bits
             if want in engines.supported_engines: engines.engine = want
             watched = prepare_fx(copy.deepcopy(net), get_default_qconfig_mapping(engines.engine), (images[:1],))
             for x in images.split(64): watched(x)
