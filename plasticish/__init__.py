@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING
 _homes = {
     "eyes": ["PretrainedEyes", "create_cifar10_loaders", "cache_features"],
     "memory": ["EpisodicMemoryBank"],
-    "brain": ["NeuromodulatedBlock", "PlasticBrain", "PlasticClassifier", "TriarchicBrain", "export"],
-    "training": ["PhaseConfig", "TrainingHistory", "PlasticTrainer", "TriarchicTrainer",
-                 "invert_colors", "invert_tensor", "add_noise", "blur_image"],
+    "brain": ["NeuromodulatedBlock", "PlasticBrain", "TriarchicBrain"],
+    "estimator": ["PlasticClassifier"],
+    "deploy": ["export"],
+    "training": ["PhaseConfig", "TrainingHistory", "PlasticTrainer", "TriarchicTrainer"],
+    "storms": ["invert_colors", "invert_tensor", "add_noise", "blur_image"],
     "visualization": ["PlasticVisualizer", "TriarchicVisualizer", "denormalize_imagenet"],
 }
 _home = {name: module for module, names in _homes.items() for name in names}
 __all__ = list(_home)
 
 if TYPE_CHECKING:
-    from .brain import NeuromodulatedBlock, PlasticBrain, PlasticClassifier, TriarchicBrain, export
+    from .brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
+    from .deploy import export
+    from .estimator import PlasticClassifier
     from .eyes import PretrainedEyes, cache_features, create_cifar10_loaders
     from .memory import EpisodicMemoryBank
-    from .training import (PhaseConfig, PlasticTrainer, TrainingHistory, TriarchicTrainer,
-                           add_noise, blur_image, invert_colors, invert_tensor)
+    from .storms import add_noise, blur_image, invert_colors, invert_tensor
+    from .training import PhaseConfig, PlasticTrainer, TrainingHistory, TriarchicTrainer
     from .visualization import PlasticVisualizer, TriarchicVisualizer, denormalize_imagenet
 
 

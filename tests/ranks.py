@@ -2,8 +2,8 @@
 import os, signal, sys
 import torch
 from plasticish.brain import PlasticBrain, TriarchicBrain
-from plasticish.sparse_layer import all_rows, mine, ranks, traffic
-from plasticish.training import list_checkpoints, process_group
+from plasticish.distributed import all_rows, mine, process_group, ranks, traffic
+from plasticish.checkpoint import list_checkpoints
 from small import make
 
 KINDS = {'triarchic': lambda: TriarchicBrain(32, 256, 6, 8), 'triarchic, published': lambda: TriarchicBrain(32, 256, 6, 8, published=True),

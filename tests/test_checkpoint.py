@@ -1,7 +1,7 @@
 "Checkpoints that are damaged, foreign, too new, too large for the disk, or somebody else's"
 import json, random, resource
 import pytest, torch
-from plasticish.training import (CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _seal)
+from plasticish.checkpoint import (CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _seal)
 from small import difference, make, outcome
 
 @pytest.fixture

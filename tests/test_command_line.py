@@ -5,7 +5,7 @@ import pytest
 
 def start(command, *args, **kwargs):
     "Start a console script as its entry point does"
-    code = f'import sys; sys.argv[0] = {command!r}; from plasticish.experiments import {command}; sys.exit({command}())'
+    code = f'import sys; sys.argv[0] = {command!r}; from plasticish.cli import {command}; sys.exit({command}())'
     return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
 def call(command, *args):
@@ -23,7 +23,7 @@ def accuracies(out): return [line.split()[:6] for line in (out/'report.txt').rea
 
 def as_script(*args):
     "What the console script does, in a process that has imported everything already"
-    from plasticish.experiments import plasticish_run
+    from plasticish.cli import plasticish_run
     sys.argv = ['plasticish_run', *map(str, args)]
     plasticish_run()
 

@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 from plasticish.brain import PlasticBrain
 from plasticish.eyes import PretrainedEyes, digits_splits, image_loader, only_classes
 from plasticish.training import PhaseConfig, PlasticTrainer
-from plasticish.visualization import Dashboard
+from plasticish.dashboard import Dashboard
 
 eyes = PretrainedEyes(weights='bundled')
 digits = digits_splits(eyes.transform)

@@ -2,7 +2,7 @@
 import os, subprocess, sys, time
 from pathlib import Path
 import pytest, torch
-from plasticish.training import list_checkpoints, read_checkpoint
+from plasticish.checkpoint import list_checkpoints, read_checkpoint
 
 HERE = Path(__file__).parent
 def start(n, *args, module=False, **env):

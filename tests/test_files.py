@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from plasticish.brain import PlasticBrain, TriarchicBrain
 from plasticish.eyes import SmallResNet, ImageFiles, PretrainedEyes, cache_features, image_files, image_transform, open_image
 from plasticish.memory import EpisodicMemoryBank, PlasticMetric
-from plasticish.training import CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _seal
+from plasticish.checkpoint import CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _seal
 from small import difference
 
 D, C = 6, 4

@@ -1,7 +1,7 @@
 "A run that is killed, again and again, ends as if nothing had happened"
 import os, random, signal, time
 import pytest, torch
-from plasticish.training import list_checkpoints, read_checkpoint
+from plasticish.checkpoint import list_checkpoints, read_checkpoint
 from small import difference, kill_somewhere, make, outcome, tell
 
 def go_on(kind, folder, pipe):
