@@ -151,7 +151,7 @@ def dense_learn_(
     layer.encoder.copy_(layer.encoder + rate[:, None]*(seen - layer.encoder))
     layer.decoder.copy_(.95*layer.decoder + .05*layer.encoder)
     layer.activity += fired; layer.counters[0] += 1
-    if layer.enable_neurogenesis: layer._rebirth(.01, fired)
+    if layer.enable_neurogenesis: layer._recycle(.01, fired)
 
 # %% ../nbs/workshop/bench.ipynb #count_votes
 def count_votes(top:Tensor, labels:Tensor, n_classes:int) -> Tensor:  # [B,C]

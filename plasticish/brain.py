@@ -13,12 +13,12 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    Steered, as_bytes, at_a_glance, check_count, check_device, check_labels, check_number,
-    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, no_grad,
+    HostBuffers, as_bytes, at_a_glance, check_count, check_device, check_labels, check_number,
+    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, renamed, no_grad,
 )
 from .consolidation import CoreWeights, PlasticReadout, PrecisionCore, class_error, firings
-from .context import ContextWeights, Surprise, margin
-from .distributed import all_rows, all_sum, check_rows, check_targets, mine
+from .context import ContextWeights, DriftDetector, margin
+from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
 from .eyes import PretrainedEyes
 from .memory import EpisodicMemoryBank, check_phase, vote
 from plasticish.sparse_layer import (
@@ -66,7 +66,7 @@ class TriarchicBrain(nn.Module):
         if not isinstance(base, kind): raise TypeError(f'base: expected a {kind.__name__}, got {type(base).__name__}')
         self.base, self.core = base, core
         self.context = ContextWeights(hidden_size, out_size)
-        self.surprise = Surprise(out_size)
+        self.drift = DriftDetector(out_size)
         self.register_buffer('active', torch.zeros(())) # neurons that fired per input in the last batch
         self.to(device)
 
@@ -74,12 +74,6 @@ class TriarchicBrain(nn.Module):
     def device(self)->torch.device:
         "Where the state lives"
         return self.base.weight.device
-
-# %% ../nbs/05_brain.ipynb #TriarchicBrain-drift
-@patch(as_prop=True)
-def drift(self:TriarchicBrain)->Surprise:
-    "What watches for storms, under the name that both brains share"
-    return self.surprise
 
 # %% ../nbs/05_brain.ipynb #compress
 def compress(
@@ -167,18 +161,18 @@ def _step_(self:TriarchicBrain, x, y, mode):
     idx, val = idx[:, :k].contiguous(), code_values(top[:, :k], top[:, -1:])
     base.observe_(idx)
     logits = core(idx, val) + self.context(idx, val)
-    hosts = val*~base.guest[idx]
-    foul = self.surprise.update_(margin(core(idx, hosts), y), y) or mode == 'panic'
-    only = base.guest if foul else None
-    core.learn_(idx, val if foul else hosts, y, logits, only)
-    base.compete_(z, y, idx, base.guest if foul else ~base.guest)
+    permanent = val*~base.temporary[idx]
+    in_storm = self.drift.update_(margin(core(idx, permanent), y), y) or mode == 'panic'
+    only = base.temporary if in_storm else None
+    core.learn_(idx, val if in_storm else permanent, y, logits, only)
+    base.compete_(z, y, idx, base.temporary if in_storm else ~base.temporary)
     self.context.decay_()
-    if foul: self.context.learn_(idx, val, class_error(logits, y))
+    if in_storm: self.context.learn_(idx, val, class_error(logits, y))
     elif base.adapt_metric_(x, y): z = base.metric(x)
-    who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, foul)
+    who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, in_storm)
     for part in (core, self.context): part.clear_(who)
-    born = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
-    if len(who): core.learn_(*born, base.label[who], core(*born), only)
+    created = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
+    if len(who): core.learn_(*created, base.label[who], core(*created), only)
     return logits, val, y
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
@@ -239,15 +233,15 @@ def encoder_sums(x:Tensor, # unit inputs [B,D]
     return F.embedding_bag(order // idx.shape[1], x, first, per_sample_weights=weight, mode='sum'), fired
 
 # %% ../nbs/05_brain.ipynb #check_layer
-def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., readers=None # as in `NeuromodulatedBlock`
+def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=None # as in `NeuromodulatedBlock`
                ):
-    "Validate settings of a layer (`in_dim`, `hidden_dim`, `sparsity_k`, `lr`, `gate`, `readers`); raises `TypeError` or `ValueError` naming the one that is wrong"
+    "Validate settings of a layer (`in_dim`, `hidden_dim`, `sparsity_k`, `lr`, `gate`, `n_readout_neurons`); raises `TypeError` or `ValueError` naming the one that is wrong"
     check_count(in_dim, 'in_dim'); check_count(hidden_dim, 'hidden_dim'); check_count(sparsity_k, 'sparsity_k', 1, hidden_dim)
     check_number(lr, 'lr', 0, 1); check_number(gate, 'gate')
-    if readers is not None: check_count(readers, 'readers')
+    if n_readout_neurons is not None: check_count(n_readout_neurons, 'n_readout_neurons')
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock
-class NeuromodulatedBlock(Steered):
+class NeuromodulatedBlock(HostBuffers):
     "A sparse layer whose neurons move towards what they are rewarded for"
     def __init__(self,
                  in_dim:int=512, # width D of the features
@@ -257,15 +251,15 @@ class NeuromodulatedBlock(Steered):
                  enable_neurogenesis:bool=True, # recycle neurons that never fire
                  device='cpu', # where the layer lives
                  gate:float=0., # what the layer adds to its input at birth; .01 is the published value, 0 leaves the input as it is
-                 readers:int=None, # the first so many neurons are read by the brain; None: all
+                 n_readout_neurons:int=None, # the first so many neurons are read by the brain; None: all
                  seed:int=0 # of the first directions
                 ):
         super().__init__()
-        check_layer(in_dim, hidden_dim, sparsity_k, lr, gate, readers); check_device(device)
+        check_layer(in_dim, hidden_dim, sparsity_k, lr, gate, n_readout_neurons); check_device(device)
         self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
         self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
-        self.readers, self.fixed = min(readers or hidden_dim, hidden_dim), False # fixed: what is read keeps its direction
-        self.since = 0 # id of the first memory that the readout took in through this layer
+        self.n_readout_neurons, self.frozen_encoder = min(n_readout_neurons or hidden_dim, hidden_dim), False # fixed: what is read keeps its direction
+        self.first_id = 0 # id of the first memory that the readout took in through this layer
         g = torch.Generator().manual_seed(seed)
         E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g), dim=1)
         self.register_buffer('encoder', E.to(device))
@@ -273,7 +267,7 @@ class NeuromodulatedBlock(Steered):
         self.register_buffer('gate', torch.full((in_dim,), gate, device=device))
         self.register_buffer('maturity', torch.zeros(hidden_dim, device=device))
         self.register_buffer('activity', torch.zeros(hidden_dim, device=device))
-        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64))  # steps, reborn, reborn at the last step
+        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64))  # steps, recycled, recycled at the last step
         self._trace:tuple|None = None
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-forward
@@ -310,12 +304,12 @@ def plasticity_step(self:NeuromodulatedBlock,
     self.decoder.lerp_(self.encoder, .05)
     self.activity.add_(fired)
     self.counters[0] += 1
-    if self.enable_neurogenesis: self._rebirth(.05 if mode == 'panic' else .01, fired)
+    if self.enable_neurogenesis: self._recycle(.05 if mode == 'panic' else .01, fired)
 
 @patch
-def _rebirth(self:NeuromodulatedBlock, share, fired):
+def _recycle(self:NeuromodulatedBlock, share, fired):
     idle = (self.activity < share * self.activity.max()) & (self.maturity == 0) & (fired == 0)
-    if self.fixed: idle[:self.readers] = False
+    if self.frozen_encoder: idle[:self.n_readout_neurons] = False
     n = int(idle.sum())
     if n:
         g = torch.Generator().manual_seed(self.seed + 7919 * int(self.counters[0]))
@@ -337,17 +331,17 @@ def consolidate(self:NeuromodulatedBlock
 @patch
 def neurogenesis(self:NeuromodulatedBlock,
                  force:bool=False # also while it is switched off
-                )->int: # reborn neurons
+                )->int: # recycled neurons
     "Give idle immature neurons new directions"
     if self.frozen or not (self.enable_neurogenesis or force): return 0
-    return self._rebirth(.01, torch.zeros_like(self.activity))
+    return self._recycle(.01, torch.zeros_like(self.activity))
 
 @patch
 def get_stats(self:NeuromodulatedBlock)->dict:
     "Counts and means of the layer's state"
     return dict(hidden_dim=self.hidden_dim, sparsity_k=self.sparsity_k, frozen=self.frozen, steps=int(self.counters[0]),
                 n_mature=int((self.maturity > 0).sum()), n_active=int((self.activity > 0).sum()),
-                neurogenesis=self.enable_neurogenesis, n_reborn=int(self.counters[1]), mean_gate=float(self.gate.mean()),
+                neurogenesis=self.enable_neurogenesis, n_recycled=int(self.counters[1]), mean_gate=float(self.gate.mean()),
                 encoder_norm=float(self.encoder.norm(dim=1).mean()))
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-read
@@ -357,7 +351,7 @@ def read(self:NeuromodulatedBlock,
          low:bool=False # in bfloat16?
         )->Tensor: # [B,readers], float32 or bfloat16
     "Rectified activity of the neurons that the brain reads"
-    u, E = F.normalize(x, dim=1), self.encoder[:self.readers]
+    u, E = F.normalize(x, dim=1), self.encoder[:self.n_readout_neurons]
     return (u.bfloat16() @ E.bfloat16().T if low else u @ E.T).relu_()
 
 @patch(as_prop=True)
@@ -382,7 +376,7 @@ class PlasticBrain(nn.Module):
                  sparsity_k:int=128, # winners per input
                  num_layers:int=4, # layers at birth
                  memory_size:int=60000, # capacity of the memory
-                 k_neighbors:int=50, # voters per query
+                 k_neighbors:int=50, # neighbours per query
                  num_classes:int=10, # None: any label may come
                  lr_brain:float=.04, # of the layers' encoders, where they learn
                  enable_neurogenesis:bool=True, # recycle idle neurons
@@ -394,8 +388,8 @@ class PlasticBrain(nn.Module):
                  temperature:float|None=.07, # of the vote
                  shrinkage:float|None=.01, # of the plastic metric; None: plain cosine
                  readout:float=2., # weight of the layers' prediction against the vote
-                 readers:int=4096, # neurons read in all, shared by the layers at birth
-                 probe:int=64, # `train_step` measures its accuracy on so many examples of the batch
+                 n_readout_neurons:int=4096, # neurons read in all, shared by the layers at birth
+                 eval_batch:int=64, # `train_step` measures its accuracy on so many examples of the batch
                  memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
                  repeats:bool=False, # do examples that are stored already, to the bit, teach again?
                  reward:str='published', # what moves encoders that learn by reward, by its name in `REWARDS`
@@ -403,14 +397,14 @@ class PlasticBrain(nn.Module):
                  precision:str='auto' # of large products, stored keys and the eyes it builds: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
                 ):
         super().__init__()
-        _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout, num_classes, in_dim=in_dim, readers=readers, probe=probe)
+        _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout, num_classes, in_dim=in_dim, n_readout_neurons=n_readout_neurons, eval_batch=eval_batch)
         check_device(device); check_eyes(eyes); check_precision(precision)
         if published: power, temperature, shrinkage, readout, precision = 1., None, None, 0., 'float32'
         self.hebbian = published if hebbian is None else hebbian
-        self.readout_weight, self.readers, self.__dict__['_eye'] = readout, max(1, readers // max(1, num_layers)), eyes
+        self.readout_weight, self.n_readout_neurons, self.__dict__['_eye'] = readout, max(1, n_readout_neurons // max(1, num_layers)), eyes
         self.in_dim, self.hidden_dim, self.sparsity_k, self.num_classes, self.power, self.seed = in_dim, hidden_dim, sparsity_k, num_classes, power, seed
         self.lr_brain, self.enable_neurogenesis, self.published = lr_brain, enable_neurogenesis, published
-        self.probe, self.repeats, self.reward, self.precision = probe, repeats, reward, precision
+        self.eval_batch, self.repeats, self.reward, self.precision = eval_batch, repeats, reward, precision
         self._make_state(num_layers, device, (memory_size, k_neighbors), dict(temperature=temperature, policy='ring' if published else 'balanced') | (memory_settings or {}), shrinkage)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-__setattr__
@@ -427,9 +421,9 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     settings = dict(storage='bfloat16' if self._low(device) and settings.get('path') is None else 'float32') | settings
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, **settings)
     self.readout = PlasticReadout(D, C, device=device)
-    self.shelter = PlasticReadout(D, C, device=device) # the readout of storms
-    self.drift = Surprise(C).to(device)
-    self.register_buffer('born', torch.zeros((), dtype=torch.int64, device=device))
+    self.storm_readout = PlasticReadout(D, C, device=device) # the readout of storms
+    self.drift = DriftDetector(C).to(device)
+    self.register_buffer('created', torch.zeros((), dtype=torch.int64, device=device))
     self.brain = nn.ModuleList()
     for _ in range(num_layers): self.add_layer()
 
@@ -441,7 +435,7 @@ def _low(self:PlasticBrain, device):
 @patch(as_prop=True)
 def device(self:PlasticBrain)->torch.device:
     "Where the state lives"
-    return self.born.device
+    return self.created.device
 
 @patch(as_prop=True)
 def eye(self:PlasticBrain):
@@ -469,8 +463,8 @@ def new_layer(self:PlasticBrain,
     pick = lambda v, default: default if v is None else v
     layer = NeuromodulatedBlock(self.in_dim, pick(hidden_dim, self.hidden_dim), pick(sparsity_k, self.sparsity_k), pick(lr, self.lr_brain),
                                 pick(enable_neurogenesis, self.enable_neurogenesis), self.device, gate=.01 if self.published else 0.,
-                                readers=self.readers, seed=self.seed * 1000 + int(self.born))
-    self.born += 1
+                                n_readout_neurons=self.n_readout_neurons, seed=self.seed * 1000 + int(self.created))
+    self.created += 1
     return layer
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_restack
@@ -479,20 +473,20 @@ def _restack(self:PlasticBrain,
              layers:list, # the new stack
             ):
     "Change the stack; the readout keeps what it knows of the layers that stay"
-    self.settle()
+    self.flush()
     old, at = {}, 0
-    for l in self.brain: old[l], at = torch.arange(at, at + l.readers), at + l.readers
-    kept = [old.get(l, torch.full((l.readers,), -1)) for l in layers]
+    for l in self.brain: old[l], at = torch.arange(at, at + l.n_readout_neurons), at + l.n_readout_neurons
+    kept = [old.get(l, torch.full((l.n_readout_neurons,), -1)) for l in layers]
     self.brain = nn.ModuleList(layers)
     if not self.readout_weight: return
-    for l in layers: l.fixed, l.since = True, l.since if l in old else int(self.memory.counters[2])
+    for l in layers: l.frozen_encoder, l.first_id = True, l.first_id if l in old else int(self.memory.counters[2])
     keep = torch.cat(kept or [torch.zeros(0, dtype=torch.int64)]).to(self.device)
     for r in self._readouts: r.resize_(keep, r.target.shape[1])
 
 @patch(as_prop=True)
 def _readouts(self:PlasticBrain):
     "The readout of calm, and that of storms once there has been one"
-    return [self.readout, self.shelter] if len(self.shelter.lateral) or self.shelter.counters.any() else [self.readout]
+    return [self.readout, self.storm_readout] if len(self.storm_readout.lateral) or self.storm_readout.counters.any() else [self.readout]
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-add_layer
 @patch
@@ -571,7 +565,7 @@ def features(self:PlasticBrain,
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch
-def _think(self:PlasticBrain, f, mode):
+def _encode(self:PlasticBrain, f, mode):
     out, codes = f, []
     gates = torch.stack([l.gate.any() for l in self.brain]).tolist() if self.brain and not self.hebbian else [True]*len(self.brain)
     for layer, open in zip(self.brain, gates):
@@ -586,27 +580,27 @@ def answer(self:PlasticBrain,
            mode:str='inference' # inference, plastic or panic
           )->Tensor: # class shares [B,C], rows sum to 1
     "The memory's vote times the layers' prediction"
-    return self._judge(f, mode)[0]
+    return self._scores(f, mode)[0]
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judge
 @patch
-def _judge(self:PlasticBrain, f, mode):
+def _scores(self:PlasticBrain, f, mode):
     "The answer, what was learned in calm alone would say, and what left the last layer"
-    out, codes = self._think(f, mode)
-    shares, foul = self._consult(out if self.published else f)
+    out, codes = self._encode(f, mode)
+    shares, in_storm = self._vote(out if self.published else f)
     if not codes or not any(r.fitted for r in self._readouts): return shares, shares, out
     calm = self.readout(codes)
-    score = calm if foul is None else mix(calm, self.shelter(codes) if self.shelter.fitted else 0 * calm, foul.sqrt())
+    score = calm if in_storm is None else mix(calm, self.storm_readout(codes) if self.storm_readout.fitted else 0 * calm, in_storm.sqrt())
     wide = max(shares.shape[1], score.shape[1])
     return ((widened(shares, wide) + 1e-3).log() + self.readout_weight * widened(score, wide)).softmax(1), calm, out
 
 @patch
-def _consult(self:PlasticBrain, q):
-    "The memory's vote, and the share of it that guests cast [B,1], None without guests"
+def _vote(self:PlasticBrain, q):
+    "The memory's vote, and the share of it that temporary items cast [B,1], None without temporary items"
     m = self.memory
-    if not m.guest.any(): return m(q), None
+    if not m.temporary.any(): return m(q), None
     sim, slots = m.search(q)
-    kind = torch.where(slots < 0, -1, m.guest[slots].long())
+    kind = torch.where(slots < 0, -1, m.temporary[slots].long())
     return vote(sim, m.labels_at(slots), m.n_classes, m.temperature), vote(sim, kind, 2, m.temperature)[:, 1:]
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forward
@@ -632,17 +626,17 @@ def predict(self:PlasticBrain,
 @patch
 @no_grad
 @in_turn
-def settle(self:PlasticBrain):
+def flush(self:PlasticBrain):
     "Let the readouts take in the inputs that wait"
-    for r in self._readouts: self._settle(r)
+    for r in self._readouts: self._flush(r)
 
 @patch
-def _settle(self:PlasticBrain, r):
+def _flush(self:PlasticBrain, r):
     n = int(r.counters[0])
     if not n: return
     r.counters[0] = 0
-    y, share = r.waiting_y[:n], mine(n)
-    _, codes = self._think(r.waiting[:n][share], 'inference')
+    y, share = r.waiting_y[:n], my_slice(n)
+    _, codes = self._encode(r.waiting[:n][share], 'inference')
     if not codes: return
     h, classes = torch.cat(codes, 1), int(y.max()) + 1
     r.room_(h.shape[1], classes)
@@ -655,17 +649,17 @@ def _settle(self:PlasticBrain, r):
 def _queue(self:PlasticBrain, r, f, y):
     r.note_(y)
     for fs, ys in zip(f.split(r.wait), y.split(r.wait)):
-        if int(r.counters[0]) + len(ys) > r.wait: self._settle(r)
+        if int(r.counters[0]) + len(ys) > r.wait: self._flush(r)
         at = int(r.counters[0])
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
     if self.brain and r.due():
-        self._settle(r)
+        self._flush(r)
         self._fit(r)
 
 @patch
 def _fit(self:PlasticBrain, r):
-    frozen = [torch.full((l.readers,), l.frozen, device=self.device) for l in self.brain]
+    frozen = [torch.full((l.n_readout_neurons,), l.frozen, device=self.device) for l in self.brain]
     first = r is self.readout and not r.fitted
     r.fit_(torch.cat(frozen) if frozen else None)
     for b in self.drift.buffers() if first else (): b.zero_() # until now it watched the vote, whose margins are wider
@@ -677,7 +671,7 @@ def _fit_readouts(self:PlasticBrain):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-train_step
 REWARDS = dict(
     published=lambda right, share: torch.where(right, 1., -.2),         # +1 for a right answer, -0.2 for a wrong one
-    surprise=lambda right, share: right.float() - share,                # what came less what was expected (Rescorla & Wagner 1972)
+    drift=lambda right, share: right.float() - share,                # what came less what was expected (Rescorla & Wagner 1972)
     always=lambda right, share: torch.ones_like(share))                 # plain Hebb
 
 @patch
@@ -696,23 +690,23 @@ def train_step(self:PlasticBrain,
     y = check_targets(y, self.num_classes, len(f)).to(f.device)
     check_phase(phase)
     f, y = all_rows(f, y)
-    n = len(f) if self.hebbian or self.published else min(self.probe, len(f))
-    *judged, out = self._judge(f[mine(n)], asked := 'plastic' if mode == 'auto' else mode)
+    n = len(f) if self.hebbian or self.published else min(self.eval_batch, len(f))
+    *judged, out = self._scores(f[my_slice(n)], asked := 'plastic' if mode == 'auto' else mode)
     shares, calm = all_rows(*judged)
     share, guess = shares.max(1)
     right = guess == y[:n]
     if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[:n], mode)
-    foul = mode == 'panic' and not self.published
-    if asked == 'panic' and self.published: out = self._think(f[mine(n)], 'inference')[0] # without the doubled signals
+    in_storm = mode == 'panic' and not self.published
+    if asked == 'panic' and self.published: out = self._encode(f[my_slice(n)], 'inference')[0] # without the doubled signals
     keys = all_rows(out)[0] if self.published else f
     if mode != 'inference' and self.hebbian: self._hebb(right, share, mode)
     if memorize and not (self.repeats or self.published):
-        new = ~self.memory.knows(f, y)
-        if foul: new &= ~self.memory.knows(f, y, guest=True)
+        new = ~self.memory.contains(f, y)
+        if in_storm: new &= ~self.memory.contains(f, y, temporary=True)
         new = new.nonzero().flatten()
         f, keys, y = f[new], keys[new], y[new]
-    if self.readout_weight and (memorize or mode != 'inference'): self._queue(self.shelter if foul else self.readout, self.memory.as_kept(f) if memorize else f, y)
-    if memorize and len(y): self.memory._store(keys, y, phase, foul)
+    if self.readout_weight and (memorize or mode != 'inference'): self._queue(self.storm_readout if in_storm else self.readout, self.memory.as_kept(f) if memorize else f, y)
+    if memorize and len(y): self.memory._store(keys, y, phase, in_storm)
     return right.float().mean().item()
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_watch
@@ -724,9 +718,9 @@ def _watch(self:PlasticBrain, calm, y, mode):
 
 @patch
 def _hebb(self:PlasticBrain, right, share, mode):
-    young = mode == 'panic' or self.memory.count < 100
-    reward = REWARDS['always' if young else self.reward](right, share)
-    for layer in self.brain: layer.plasticity_step(reward[mine(len(reward))])
+    warmup = mode == 'panic' or self.memory.count < 100
+    reward = REWARDS['always' if warmup else self.reward](right, share)
+    for layer in self.brain: layer.plasticity_step(reward[my_slice(len(reward))])
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-consolidate
 @patch
@@ -734,7 +728,7 @@ def _hebb(self:PlasticBrain, right, share, mode):
 @in_turn
 def consolidate(self:PlasticBrain)->dict: # {'layer_0': mature neurons, ...}
     "Sleep: bring metric and readout up to date, and let the busiest neurons of every layer mature"
-    self.settle()
+    self.flush()
     self._fit_readouts()
     self.memory.refresh()
     return {f'layer_{i}': layer.consolidate() for i, layer in enumerate(self.brain)}
@@ -747,8 +741,8 @@ def evaluate(self:PlasticBrain,
     "Accuracy over a loader; nothing is learned"
     right = total = 0
     for x, y in loader:
-        y = check_labels(y, self.num_classes, len(x))[mine(len(x))]
-        right += int((self.predict(x[mine(len(x))]) == y.to(self.device)).sum()); total += len(x)
+        y = check_labels(y, self.num_classes, len(x))[my_slice(len(x))]
+        right += int((self.predict(x[my_slice(len(x))]) == y.to(self.device)).sum()); total += len(x)
     right = int(all_sum(torch.tensor(right, device=self.device)))
     if not total: raise ValueError('loader: expected at least one batch, got none')
     return 100 * right / total
@@ -762,7 +756,7 @@ def forget(self:PlasticBrain,
           )->int: # items forgotten
     "Unlearn stored items: memory, metric and readout become those of a brain that never saw them"
     gone = self.memory.select(ids, label, phase)
-    self.settle()
+    self.flush()
     left = self.memory.count - len(gone)
     evicted = int(self.memory.counters[4]) > 0
     afresh = evicted or left < len(gone) and self.memory.count == sum(int(r.counters[1]) for r in self._readouts) # else subtracted
@@ -771,7 +765,7 @@ def forget(self:PlasticBrain,
     if afresh:
         for r in self._readouts:
             for b in (r.lateral, r.target, r.counters[:2], r.known[0]): b.zero_()
-        for l in self.brain if evicted else (): l.since = 0
+        for l in self.brain if evicted else (): l.first_id = 0
         self._retake(torch.arange(self.memory.count, device=self.device), 1)
     self._fit_readouts()
     return n
@@ -779,15 +773,15 @@ def forget(self:PlasticBrain,
 @patch
 def _retake(self:PlasticBrain, slots, sign):
     if not (self.readout_weight and self.num_layers): return
-    foul = self.memory.guest[slots]
-    seen = self.memory.ids[slots] >= min(l.since for l in self.brain)   # by one layer at least
-    for r, its in (self.readout, slots[seen & ~foul]), (self.shelter, slots[seen & foul]):
+    in_storm = self.memory.temporary[slots]
+    seen = self.memory.ids[slots] >= min(l.first_id for l in self.brain)   # by one layer at least
+    for r, its in (self.readout, slots[seen & ~in_storm]), (self.storm_readout, slots[seen & in_storm]):
         r.note_(self.memory.labels[its], sign)
-        if len(its): r.room_(sum(l.readers for l in self.brain), int(self.memory.labels[its].max()) + 1)
+        if len(its): r.room_(sum(l.n_readout_neurons for l in self.brain), int(self.memory.labels[its].max()) + 1)
         for s in its.split(2048) if len(its) else ():
-            here = s[self.memory.own(s)]
-            _, codes = self._think(self.memory.values(here), 'inference')
-            known = [h * (self.memory.ids[here] >= l.since)[:, None] for l, h in zip(self.brain, codes)]
+            here = s[self.memory.local_slots(s)]
+            _, codes = self._encode(self.memory.values(here), 'inference')
+            known = [h * (self.memory.ids[here] >= l.first_id)[:, None] for l, h in zip(self.brain, codes)]
             r.take_in_(torch.cat(known, 1), self.memory.labels[here], sign, len(s))
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-explain
@@ -795,7 +789,7 @@ def _retake(self:PlasticBrain, slots, sign):
 @in_turn
 def explain(self:PlasticBrain,
             x:Tensor, # images [B,3,H,W] or features [B,D]
-            k:int=None # witnesses; None: all voters
+            k:int=None # neighbours; None: all neighbours
            )->list: # as `EpisodicMemoryBank.explain`; `prediction` is the brain's
     "Which stored items spoke for each answer"
     f = self.features(x)
@@ -821,7 +815,7 @@ def get_neurogenesis_stats(self:PlasticBrain)->dict:
 @patch
 @in_turn
 def reset_neurogenesis_counters(self:PlasticBrain):
-    "Count reborn neurons from zero again"
+    "Count recycled neurons from zero again"
     for l in self.brain: l.counters[1:] = 0
 
 @patch
@@ -838,13 +832,13 @@ def get_extra_state(self:NeuromodulatedBlock):
 
 @patch
 def set_extra_state(self:NeuromodulatedBlock, state):
-    d = from_bytes(state, dict)
+    d = {renamed(k): v for k, v in from_bytes(state, dict).items()}
     if unknown := d.keys() - _SETTINGS.keys(): raise ValueError(f'a layer has no {unknown.pop()!r}')
     for k, v in d.items():
         if type(v) is not _SETTINGS[k] and not (k == 'lr' and type(v) is int): raise ValueError(f'{k} of a layer: expected {_SETTINGS[k].__name__}, got {v!r}')
         setattr(self, k, v)
 
-_SETTINGS = dict(in_dim=int, hidden_dim=int, sparsity_k=int, lr=float, enable_neurogenesis=bool, frozen=bool, seed=int, readers=int, fixed=bool, since=int)
+_SETTINGS = dict(in_dim=int, hidden_dim=int, sparsity_k=int, lr=float, enable_neurogenesis=bool, frozen=bool, seed=int, n_readout_neurons=int, frozen_encoder=bool, first_id=int)
 
 @patch
 def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
@@ -857,19 +851,19 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-sound
 @patch
-def sound(self:NeuromodulatedBlock):
+def validate(self:NeuromodulatedBlock):
     "Raise `ValueError` if settings and weights do not fit each other"
-    check_layer(self.in_dim, self.hidden_dim, self.sparsity_k, self.lr, readers=self.readers)
-    if self.encoder.shape != (self.hidden_dim, self.in_dim) or self.readers > self.hidden_dim: raise ValueError('a layer is not of the size it says')
+    check_layer(self.in_dim, self.hidden_dim, self.sparsity_k, self.lr, n_readout_neurons=self.n_readout_neurons)
+    if self.encoder.shape != (self.hidden_dim, self.in_dim) or self.n_readout_neurons > self.hidden_dim: raise ValueError('a layer is not of the size it says')
     if not ((self.maturity >= 0) & (self.maturity <= 1)).all(): raise ValueError('maturity: expected shares between 0 and 1')
 
 @patch
-def sound(self:PlasticBrain):
+def validate(self:PlasticBrain):
     "Raise `ValueError` if the parts do not fit each other"
     for l in self.brain:
         if l.in_dim != self.in_dim: raise ValueError(f'expected layers of width {self.in_dim}, got {l.in_dim}')
-    for r in (self.readout, self.shelter):
-        if len(r.lateral) not in (0, sum(l.readers for l in self.brain)) or r.waiting.shape[1] != self.in_dim: raise ValueError('a readout does not fit the layers')
+    for r in (self.readout, self.storm_readout):
+        if len(r.lateral) not in (0, sum(l.n_readout_neurons for l in self.brain)) or r.waiting.shape[1] != self.in_dim: raise ValueError('a readout does not fit the layers')
         if self.num_classes is not None and max(r.target.shape[1], int(r.waiting_y.max()) + 1) > self.num_classes: raise ValueError('a readout knows more classes than there are')
 
 @patch
@@ -891,13 +885,13 @@ def _facts(self:PlasticBrain):
     frozen = sum(l.frozen for l in self.brain)
     return dict(features=self.in_dim, layers=f"{self.num_layers} of {' to '.join(f'{s:,}' for s in sizes[:1] + sizes[1:][-1:])} neurons" if sizes else 'none',
                 **{'frozen': frozen} if frozen else {}, classes=self.num_classes or f'{self.memory.n_classes}, open',
-                memory=f'{self.memory.count:,} of {self.memory.memory_size:,}', weather='storm' if self.drift.alarm else 'calm')
+                memory=f'{self.memory.count:,} of {self.memory.memory_size:,}', state='storm' if self.drift.alarm else 'calm')
 
 @patch
 def _facts(self:TriarchicBrain):
     used = f"{int((self.base.wins > 0).sum()):,} of {self.hidden_size:,} in use" if hasattr(self.base, 'wins') else f'{self.hidden_size:,}'
     return dict(features=self.in_size, neurons=used, winners=self.sparsity_k, classes=self.out_size, core=type(self.core).__name__,
-                weather='storm' if self.drift.alarm else 'calm')
+                state='storm' if self.drift.alarm else 'calm')
 
 @patch
 def __repr__(self:PlasticBrain|TriarchicBrain): return at_a_glance(self, self._facts())

@@ -10,8 +10,8 @@ import numpy as np, torch
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'CheckpointError', 'list_checkpoints', 'write_checkpoint',
-           'read_checkpoint']
+__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'CheckpointError', 'write_atomic', 'list_checkpoints',
+           'write_checkpoint', 'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 1, 2**32
@@ -27,7 +27,7 @@ def _trim(x):
     return x[:int(other[-1]) + 2] if len(other) else x[:1]
 
 # %% ../nbs/workshop/checkpoint.ipynb #_twin
-def _twin(x, tensors):
+def _duplicate(x, tensors):
     "The name in `tensors` of one with the very bytes of `x`, which need not be written twice; None for small ones"
     if x.ndim == 0 or x.nbytes < 4096: return None
     same = (k for k, v in tensors.items() if (v.shape, v.dtype) == (x.shape, x.dtype) and torch.equal(v.view(torch.uint8), x.view(torch.uint8)))
@@ -39,7 +39,7 @@ def _pack(obj, tensors, path='state'):
     if isinstance(obj, Tensor):
         full = obj.detach().cpu().contiguous()
         part = _trim(full)
-        name = _twin(part, tensors) or path
+        name = _duplicate(part, tensors) or path
         if name == path: tensors[path] = part.clone()
         return {'tensor': name} if part.shape == full.shape else {'tensor': name, 'rows': len(full)}
     if isinstance(obj, dict): return {'dict': [[k, _pack(v, tensors, f'{path}.{k}')] for k, v in obj.items()]}
@@ -96,7 +96,7 @@ def _fsync(path):
     finally: os.close(fd)
 
 # %% ../nbs/workshop/checkpoint.ipynb #_appear
-def _appear(path, write):
+def write_atomic(path, write):
     "Let `write(temporary path)` make a file, then give it its name"
     tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
@@ -110,7 +110,7 @@ def _appear(path, write):
 def _sha(path):
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else hashlib.sha256(f.read()).hexdigest()
 
-def _seal(doc): return hashlib.sha256(json.dumps({k: v for k, v in doc.items() if k != 'seal'}, sort_keys=True).encode()).hexdigest()
+def _checksum(doc): return hashlib.sha256(json.dumps({k: v for k, v in doc.items() if k != 'seal'}, sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/workshop/checkpoint.ipynb #_serial
 def _serial(path): return int(path.stem.rpartition('-')[2])
@@ -134,9 +134,9 @@ def write_checkpoint(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder/f'checkpoint-{1 + max(map(_serial, list_checkpoints(folder)), default=0):08d}.json'
-        _appear(path.with_suffix('.safetensors'), lambda tmp: save_file(tensors, tmp))
+        write_atomic(path.with_suffix('.safetensors'), lambda tmp: save_file(tensors, tmp))
         doc = dict(format=FORMAT, version=VERSION, tensors_sha256=_sha(path.with_suffix('.safetensors')), body=body)
-        _appear(path, lambda tmp: tmp.write_text(json.dumps({**doc, 'seal': _seal(doc)})))
+        write_atomic(path, lambda tmp: tmp.write_text(json.dumps({**doc, 'seal': _checksum(doc)})))
     except (OSError, SafetensorError) as e:
         raise CheckpointError(f'could not write a checkpoint to {folder}: {e}; earlier checkpoints there are untouched') from e
     _tidy(folder, keep)
@@ -165,7 +165,7 @@ def read_checkpoint(
     version = doc.get('version')
     if isinstance(version, int) and version > VERSION: raise CheckpointError(f'{path} was written by a newer plasticish (format {version}, this one reads up to {VERSION}): upgrade plasticish')
     try:
-        if doc.get('seal') != _seal(doc): raise ValueError('its contents do not match their seal')
+        if doc.get('seal') != _checksum(doc): raise ValueError('its contents do not match their seal')
         if _sha(path.with_suffix('.safetensors')) != doc['tensors_sha256']: raise ValueError('its tensors do not match their checksum')
         tensors = load_file(path.with_suffix('.safetensors'))
         if _grown(doc['body'], tensors) > MAX_TRIMMED: raise ValueError(f'its tensors would grow beyond {MAX_TRIMMED} bytes')

@@ -12,10 +12,11 @@ import numpy as np, torch
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'check_features', 'check_labels', 'check_count', 'check_number',
-           'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision', 'in_bfloat16',
-           'out_of_memory', 'Halving', 'figure_style', 'Steered', 'at_a_glance', 'glance_card', 'as_bytes',
-           'from_bytes', 'load_whole', 'Turns', 'qualified', 'no_grad', 'in_turn', 'Table', 'write_atomically']
+__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'RENAMED', 'check_features', 'check_labels', 'check_count',
+           'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision',
+           'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card',
+           'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified', 'no_grad', 'in_turn', 'Table',
+           'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -220,12 +221,12 @@ def figure_style()->str:
     return str(Path(__file__).with_name('figures.mplstyle'))
 
 # %% ../nbs/workshop/common.ipynb #Steered
-class Steered(nn.Module):
-    "A module whose buffers named in `steering` stay where they are when it moves"
-    steering:tuple[str, ...] = ('counters',)
+class HostBuffers(nn.Module):
+    "A module whose buffers named in `host_buffers` stay where they are when it moves"
+    host_buffers:tuple[str, ...] = ('counters',)
 
     def _apply(self, fn, recurse:bool=True):
-        kept = {name: self._buffers[name] for name in self.steering}
+        kept = {name: self._buffers[name] for name in self.host_buffers}
         super()._apply(fn, recurse)
         self._buffers.update(kept)
         return self
@@ -261,12 +262,20 @@ def from_bytes(t:Tensor, # as from `as_bytes`
     return x
 
 # %% ../nbs/workshop/common.ipynb #load_whole
+RENAMED = dict(guest='temporary', shelter='storm_readout', surprise='drift', born='created', readers='n_readout_neurons', fixed='frozen_encoder', since='first_id')
+
+def renamed(key:str # of a state that 0.3 may have written
+           )->str: # as it is called now
+    "Names of 0.3 in a state, brought up to date"
+    return '.'.join(RENAMED.get(part, part) for part in key.split('.'))
+
 def load_whole(module:nn.Module, # what takes the state over
                state:dict, # as from `state_dict`
                strict:bool=True, assign:bool=False # as in torch
               ):
     "`load_state_dict`, all or nothing: raises `ValueError` for a state that is damaged or does not fit, and `module` stays as it was"
     if not isinstance(state, dict) or not all(isinstance(k, str) for k in state): raise ValueError(f'state_dict: expected a dict of names, got {type(state).__name__}')
+    state = {renamed(k): v for k, v in state.items()}
     kept = [(m, {**vars(m)}, {**m._modules}, {**m._buffers}, [(b, b.clone()) for k, b in m._buffers.items() if b is not None and k not in m._non_persistent_buffers_set])
             for m in module.modules()]
     try:
@@ -276,7 +285,7 @@ def load_whole(module:nn.Module, # what takes the state over
         odd = [k for k, v in module.state_dict().items() if v.ndim == 0 and isinstance(state.get(k), Tensor) and state[k].numel() != 1]
         if odd: raise ValueError(f'expected one number for {odd[0]}, got {list(state[odd[0]].shape)}')  # of several, torch 2.4 takes the first
         for m in list(module.modules()):
-            for hook in 'sound', '_after_load': getattr(m, hook, lambda: None)()
+            for hook in 'validate', '_after_load': getattr(m, hook, lambda: None)()
     except Exception as e:
         for m, attributes, parts, buffers, values in kept:
             vars(m).update(attributes); m._modules.clear(); m._modules.update(parts); m._buffers.update(buffers)
@@ -345,7 +354,7 @@ class Table:
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
 
 # %% ../nbs/workshop/common.ipynb #write_atomically
-def write_atomically(path:Path, text:str):
+def write_text_atomic(path:Path, text:str):
     "Write `text` so that `path` holds the old text or all of the new one, whenever the process is killed"
     path.parent.mkdir(parents=True, exist_ok=True)
     f = tempfile.NamedTemporaryFile('w', dir=path.parent, prefix=path.name, suffix='.tmp', delete=False)

@@ -8,7 +8,7 @@ __all__ = ['class_error', 'brake', 'CoreWeights', 'PrecisionCore', 'ExactCore', 
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import MAX_CLASSES, Steered, int8_is_native, no_grad
+from .common import MAX_CLASSES, HostBuffers, int8_is_native, no_grad
 from .distributed import all_sum, shared_state
 from .sparse_layer import outer_add_, sparse_matmul
 
@@ -239,9 +239,9 @@ def clear_(self:EvidenceCore,
     self.count[who], self.weight[who] = 0, 0
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout
-class PlasticReadout(Steered):
+class PlasticReadout(HostBuffers):
     "Class scores read from many neurons at once, through the correlations among them"
-    steering = 'counters', 'known'
+    host_buffers = 'counters', 'known'
 
     def __init__(self,
                  in_dim:int=512, # width D of the inputs that wait
@@ -392,7 +392,7 @@ def due(self:PlasticReadout)->bool:
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-sound
 @patch
-def sound(self:PlasticReadout):
+def validate(self:PlasticReadout):
     "Raise `ValueError` if the sums do not fit each other"
     R, n = len(self.lateral), int(self.counters[0])
     if self.lateral.shape != (R, R) or len(self.target) != R or self.weight.shape != self.target.shape: raise ValueError('the sums of a readout do not fit each other')

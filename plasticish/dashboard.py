@@ -16,11 +16,11 @@ from .common import figure_style, log
 from .storms import STORMS
 from .training import gives_images, raised_alarm
 from plasticish.visualization import (
-    CONTEXT, CORE, GREY, MEMORY, TASK, Visualizer, WRONG, bare, directions, sheet, untouched,
+    CONTEXT, CORE, GREY, MEMORY, TASK, Visualizer, WRONG, bare, directions, sheet, preserve_state,
 )
 
 # %% auto #0
-__all__ = ['FEATURE_STORMS', 'feature_noise', 'dead_features', 'mirror_features', 'Dial', 'dials', 'LivePage', 'smooth',
+__all__ = ['FEATURE_STORMS', 'feature_noise', 'dead_features', 'mirror_features', 'Control', 'controls', 'LivePage', 'smooth',
            'thumbnail', 'Dashboard']
 
 # %% ../nbs/workshop/dashboard.ipynb #feature_noise
@@ -39,7 +39,7 @@ def mirror_features(x:Tensor)->Tensor:
 FEATURE_STORMS = {'noise': feature_noise, 'dead features': dead_features, 'mirror': mirror_features}
 
 # %% ../nbs/workshop/dashboard.ipynb #Dial
-class Dial:
+class Control:
     "A number of a brain that can be turned: where it is read, and every place that must follow"
     def __init__(self,
         name:str, # on the slider
@@ -60,8 +60,8 @@ class Dial:
         if not self.low <= value <= self.high: raise ValueError(f'{self.name}: expected {self.low:g} to {self.high:g}, got {value:g}')
         for obj, attr in self.places(): setattr(obj, attr, int(value) if self.whole else float(value))
 
-def dials(brain)->list[Dial]:
-    "Learning rates, winners and voters, as far as `brain` has them"
+def controls(brain)->list[Control]:
+    "Learning rates, winners and neighbours, as far as `brain` has them"
     has = lambda o, *attrs: [(o, a) for a in attrs if isinstance(getattr(o, a, None), (int, float))]
     layers = lambda attr: [p for l in getattr(brain, 'brain', ()) for p in has(l, attr)]
     rate = lambda: has(brain, 'lr_brain') + layers('lr') + has(getattr(brain, 'core', None), 'lr')
@@ -70,7 +70,7 @@ def dials(brain)->list[Dial]:
     fast = lambda: has(getattr(brain, 'context', None), 'rate')
     sizes = [len(W) for W in directions(brain)] or [brain.hidden_dim]
     found = [('learning rate', rate, 1e-4, 1., False), ('winners k', wins, 1, min(sizes), True), ('neighbours', vote, 1, 200, True), ('context rate', fast, 1e-3, 2., False)]
-    return [Dial(*d) for d in found if d[1]()]
+    return [Control(*d) for d in found if d[1]()]
 
 # %% ../nbs/workshop/dashboard.ipynb #LivePage
 class LivePage:
@@ -129,15 +129,15 @@ def update(self:LivePage,
     "Show the present"
     self.title.set_text(title)
     step = np.asarray(history['step'])
-    thin = slice(None, None, max(len(step)//400, 1))
-    self.task.set_data(step[thin], smooth(history['task_acc'])[thin])
+    subsample = slice(None, None, max(len(step)//400, 1))
+    self.task.set_data(step[subsample], smooth(history['task_acc'])[subsample])
     tests = [np.mean(list(a.values())) if a else np.nan for a in history.get('eval_acc', [])]
-    self.kept.set_data(step[thin], np.asarray(tests, float)[thin] if tests else np.full(len(step[thin]), np.nan))
+    self.kept.set_data(step[subsample], np.asarray(tests, float)[subsample] if tests else np.full(len(step[subsample]), np.nan))
     loud = [s for s, a in zip(history['step'], history.get('alarm', [])) if a]
     self.alarm.set_data(loud, [.03]*len(loud))
     for name, line in self.lines.items():
-        v = np.array([np.nan if v is None else v for v in history[name]], float)[thin]
-        line.set_data(step[thin], v/(np.nanmax(v, initial=0) or 1) if len(self.lines) > 1 else v)
+        v = np.array([np.nan if v is None else v for v in history[name]], float)[subsample]
+        line.set_data(step[subsample], v/(np.nanmax(v, initial=0) or 1) if len(self.lines) > 1 else v)
     end = max(int(step[-1]) if len(step) else 0, 1)
     for ax in (self.acc, self.move): ax.set_xlim(0, end)
     for ax, im, item in zip(self.tiles, self.images, [*inputs, *[None]*self.n]): self._tile(ax, im, item)
@@ -219,7 +219,7 @@ def _watched_learn(self:Dashboard, x, y, phase):
 def _answers(self:Dashboard, x, y):
     "Thumbnail, answer, right or wrong of the latest inputs"
     n, t = self.page.n, time.perf_counter()
-    with untouched(self.brain): guess = self.trainer.predict(x[:n]).tolist()
+    with preserve_state(self.brain): guess = self.trainer.predict(x[:n]).tolist()
     pixels = self.view.pixels(self._seen[:n]) if self._seen is not None else [None]*n
     out = [(thumbnail(p, f), f"{self.view.name(g, 9)} {'✓' if g == c else '✗'}", g == c) for p, f, g, c in zip(pixels, x, guess, y.tolist())]
     self._spent = time.perf_counter() - t
@@ -244,8 +244,8 @@ def _step_end(self:Dashboard, trainer, info):
 def _work(self:Dashboard):
     "Do what the controls have asked for; what fails is shown and changes nothing else"
     while self._todo:
-        deed, args = self._todo.popleft()
-        try: self.say(deed(*args) or '')
+        action, args = self._todo.popleft()
+        try: self.say(action(*args) or '')
         except Exception as e:
             log.info('dashboard: %s', e)
             self.say(str(e), wrong=True)
@@ -253,11 +253,11 @@ def _work(self:Dashboard):
 
 @patch
 def do(self:Dashboard,
-    deed, # function that acts on the brain and returns what to say about it
+    action, # function that acts on the brain and returns what to say about it
     *args, # of the function
 ):
     "Have something done between two steps, or now if nothing runs"
-    self._todo.append((deed, args))
+    self._todo.append((action, args))
     if not self.running: self._work()
 
 # %% ../nbs/workshop/dashboard.ipynb #Dashboard-draw
@@ -273,7 +273,7 @@ def draw(self:Dashboard):
 
 @patch
 def headline(self:Dashboard)->str:
-    "Phase, step, weather, alarm"
+    "Phase, step, state, alarm"
     h = self.trainer.history
     if not h['step']: return 'ready'
     bits = [f"{h['phase'][-1]}, step {h['step'][-1]}"] + ['paused']*self.paused + ['panic']*self.panic
@@ -344,12 +344,12 @@ def set_panic(self:Dashboard,
 
 @patch
 def set_storm(self:Dashboard,
-    name:str|None, # one of `storms`; None or 'none' for clear weather
+    name:str|None, # one of `storms`; None or 'none' for clear state
 ):
     "Let a storm fall on what comes from now on; raises `ValueError` for an unknown one"
     if name not in (None, 'none', *self.storms): raise ValueError(f'storm: expected one of {list(self.storms)}, got {name!r}')
     self.storm = self.storms.get(name)
-    return f'storm: {name}' if self.storm else 'clear weather'
+    return f'storm: {name}' if self.storm else 'clear state'
 
 @patch
 def add_layer(self:Dashboard):
@@ -416,7 +416,7 @@ def _build(self:Dashboard):
                   layer=wd.Dropdown(description='layer', layout=wd.Layout(width='150px')), add=button('add', 'plus'), remove=button('remove', 'minus'), freeze=button('freeze / thaw', 'snowflake-o'),
                   name=wd.Text(description='class', placeholder='name of the class'), upload=wd.FileUpload(accept='image/*', multiple=True, description='pictures'), teach=button('teach', 'graduation-cap'),
                   known=wd.Dropdown(description='class'), forget=button('forget', 'eraser'), picture=wd.Image(format='png', layout=wd.Layout(max_width='720px')), said=wd.HTML())
-    self._dials = dials(self.brain)
+    self._dials = controls(self.brain)
     for d in self._dials: self.w[d.name] = self._slider(d)
     self._wire()
     rows = [['start', 'pause', 'step', 'stop', 'panic', 'storm'], [d.name for d in self._dials]]
@@ -451,7 +451,7 @@ def _wire(self:Dashboard):
     for d in self._dials: on(d.name, lambda v, d=d: self.do(self.turn, d, v))
 
 @patch
-def turn(self:Dashboard, d:Dial, value:float):
+def turn(self:Dashboard, d:Control, value:float):
     "Turn the dial `d` to `value`"
     d.set(value)
     return f'{d.name}: {d.get():.3g}'

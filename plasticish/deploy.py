@@ -50,7 +50,7 @@ class _LayerAnswer(nn.Module):
                  precision:str # of its directions, as in `StoredRows`
                 ):
         super().__init__()
-        self.read = StoredRows(layer.encoder[:layer.readers].cpu().clone(), precision) if reads else None
+        self.read = StoredRows(layer.encoder[:layer.n_readout_neurons].cpu().clone(), precision) if reads else None
         self.encoder, self.k = StoredRows(layer.encoder.cpu(), precision) if layer.open else None, layer.sparsity_k
         if layer.open:
             self.register_buffer('decoder', layer.decoder.cpu().clone())
@@ -79,27 +79,27 @@ class PlasticAnswer(nn.Module):
         self.power, self.published, self.temperature, self.k, self.n_classes = brain.power, brain.published, m.temperature, min(m.k_neighbors, n), m.n_classes
         self.sharpness = brain.readout_weight if any(r.fitted for r in brain._readouts) else 0.
         self.layers = nn.ModuleList(_LayerAnswer(l, self.sharpness > 0, precision) for l in brain.brain)
-        self.guests = bool(m.guest.any())
+        self.any_temporary = bool(m.temporary.any())
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
         keys = m.values(slice(0, n))
         if m.metric is not None: keys = m.metric(keys)
-        self.keys = StoredRows((keys * torch.where(m.guest[:n], 1 - m.timid, 1.)[:, None]).cpu(), precision) if n else None
+        self.keys = StoredRows((keys * torch.where(m.temporary[:n], 1 - m.storm_penalty, 1.)[:, None]).cpu(), precision) if n else None
 
     def _tensors(self, brain, m, stored):
-        yield from (('labels', m.labels[stored]), ('guest', m.guest[stored].long()))
+        yield from (('labels', m.labels[stored]), ('temporary', m.temporary[stored].long()))
         if m.metric is not None: yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener))
-        if self.sharpness: yield from (('calm', brain.readout.weight), ('storm', brain.shelter.weight if brain.shelter.fitted else 0*brain.readout.weight))
+        if self.sharpness: yield from (('calm', brain.readout.weight), ('storm', brain.storm_readout.weight if brain.storm_readout.fitted else 0*brain.readout.weight))
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-_consult
 @patch
-def _consult(self:PlasticAnswer, q):
-    "The memory's vote [B,C], and the share of it that guests cast [B,1]"
+def _vote(self:PlasticAnswer, q):
+    "The memory's vote [B,C], and the share of it that temporary items cast [B,1]"
     if self.keys is None: return q.new_zeros(q.shape[0], self.n_classes), None
     q = F.normalize(q, dim=1)
     if hasattr(self, 'whitener'): q = F.normalize((q - self.mean) @ self.whitener.T, dim=1)
     sim, slots = self.keys(q).topk(self.k)
     shares = vote(sim, self.labels[slots], self.n_classes, self.temperature)
-    return shares, vote(sim, self.guest[slots], 2, self.temperature)[:, 1:] if self.guests else None
+    return shares, vote(sim, self.temporary[slots], 2, self.temperature)[:, 1:] if self.any_temporary else None
 
 @patch
 def forward(self:PlasticAnswer,
@@ -111,11 +111,11 @@ def forward(self:PlasticAnswer,
     for layer in self.layers:
         out, code = layer(out)
         codes.append(code)
-    shares, foul = self._consult(out if self.published else f)
+    shares, in_storm = self._vote(out if self.published else f)
     if not (codes and self.sharpness): return shares
     h = torch.cat(codes, 1)                                         # [B,R]
     score = h @ self.calm
-    if foul is not None: score = mix(score, h @ self.storm, foul.sqrt())
+    if in_storm is not None: score = mix(score, h @ self.storm, in_storm.sqrt())
     wide = max(shares.shape[1], score.shape[1])
     return ((widened(shares, wide) + 1e-3).log() + self.sharpness * widened(score, wide)).softmax(1)
 

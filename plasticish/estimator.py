@@ -19,7 +19,7 @@ class PlasticClassifier:
                  hidden_dim:int|None=None, # neurons per layer, all of them read; None: 16 per feature, at most 2048
                  num_layers:int=2, # layers
                  memory_size:int=60000, # capacity of the memory
-                 k_neighbors:int=50, # voters per query
+                 k_neighbors:int=50, # neighbours per query
                  temperature:float=.07, # of the vote
                  shrinkage:float=.01, # of the plastic metric
                  readout:float=2., # weight of the layers' prediction against the vote
@@ -72,7 +72,7 @@ def _newborn(self:PlasticClassifier, D):
     from sklearn.utils import check_random_state
     H = self.hidden_dim or min(2048, 16*D)
     return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None, device=self.device, power=self.power,
-                        temperature=self.temperature, shrinkage=self.shrinkage, readout=self.readout, readers=H*self.num_layers, repeats=True,
+                        temperature=self.temperature, shrinkage=self.shrinkage, readout=self.readout, n_readout_neurons=H*self.num_layers, repeats=True,
                         seed=int(check_random_state(self.random_state).randint(2**31 - 1)), precision=self.precision)
 
 # %% ../nbs/workshop/estimator.ipynb #in_order_of_appearance
@@ -105,7 +105,7 @@ def _learn(self:PlasticClassifier, X, y, classes, reset):
     return self
 
 @patch
-def _settle(self:PlasticClassifier):
+def _flush(self:PlasticClassifier):
     "Bring the brain up to date if it has learned since it last was"
     r, m = self.brain_.readout.counters, self.brain_.memory.metric
     if r[0] or r[1] != r[2] or m is not None and m.count.sum() != m.fitted: self.brain_.consolidate()
@@ -117,7 +117,7 @@ def fit(self:PlasticClassifier,
         y # labels [n]
        )->PlasticClassifier: # itself
     "Learn from the beginning"
-    self._learn(X, y, None, True)._settle()
+    self._learn(X, y, None, True)._flush()
     return self
 
 @patch
@@ -139,7 +139,7 @@ def predict_proba(self:PlasticClassifier,
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
     x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
-    self._settle()
+    self._flush()
     n, C = len(x), len(self._labels)
     x = torch.cat([x, x[-1:].expand(-n % block, -1)])
     p = torch.cat([self.brain_(b).cpu() for b in x.split(block)])[:n].double()
@@ -167,12 +167,12 @@ def score(self:PlasticClassifier,
 @patch
 def explain(self:PlasticClassifier,
             X, # features [n,D]
-            k:int=3 # witnesses
+            k:int=3 # neighbours
            )->list: # as `EpisodicMemoryBank.explain`, with the labels that were given; id i is the i-th row learned
     "Which stored rows spoke for each answer"
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
     x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
-    self._settle()
+    self._flush()
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]} for w in self.brain_.explain(x, k)]

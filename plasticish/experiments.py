@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['VEHICLES', 'ANIMALS', 'MEASURES', 'CORE', 'GREY', 'TASKS', 'rivals', 'brains', 'rival_grids', 'Stage', 'Curriculum',
            'two_worlds', 'split_classes', 'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream',
-           'Sealed', 'Splits', 'thin', 'Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge',
+           'Sealed', 'Splits', 'subsample', 'Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge',
            'RanPAC', 'softmax_gradient', 'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay',
            'Joint', 'code_key', 'Arena', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic']
 
@@ -19,7 +19,7 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain
-from .common import check_features, check_labels, figure_style, log, write_atomically
+from .common import check_features, check_labels, figure_style, log, write_text_atomic
 from .eyes import FeatureDataset
 from .metrics import continual_metrics
 from .sparse_layer import SparseProjection
@@ -137,11 +137,11 @@ class Sealed:
     ):
         def _hits(predict, chunk=500):
             return torch.cat([_answer(predict, x) == y for x, y in zip(ds.features.split(chunk), ds.labels.split(chunk))])
-        self.hits = _hits
+        self.correct = _hits
         self._n = len(ds)
     def __len__(self): return self._n
-    def __getattr__(self, name): raise PermissionError(f'{name}: test data are sealed; only .hits(predict) is open')
-    def __getitem__(self, i): raise PermissionError(f'[{i}]: test data are sealed; only .hits(predict) is open')
+    def __getattr__(self, name): raise PermissionError(f'{name}: test data are sealed; only .correct(predict) is open')
+    def __getitem__(self, i): raise PermissionError(f'[{i}]: test data are sealed; only .correct(predict) is open')
 
 def _answer(predict, x):
     "`predict(x)` on a copy of `x`, checked to be one label per row"
@@ -185,7 +185,7 @@ def _read(ds, classes) -> FeatureDataset:
     return FeatureDataset(x, y, ds.classes)
 
 # %% ../nbs/08_experiments.ipynb #thin
-def thin(
+def subsample(
     features:dict, # split -> FeatureDataset
     train:int, rest:int,
     seed:int=0, # of the choice
@@ -626,12 +626,12 @@ def unit(self:Arena,
             met |= set(stage.classes)
             for task, judge in zip(tasks, judges):
                 if not met.issuperset(task.classes): continue
-                t = time.perf_counter(); hits = judge.hits(learner.predict)
-                rows.append(dict(phase=stage.name, task=task.name, accuracy=hits.float().mean().item(), seconds=seconds,
-                    asked=time.perf_counter() - t, bytes=learner.nbytes(), n=len(hits), hits=_pack(hits)))
+                t = time.perf_counter(); correct = judge.correct(learner.predict)
+                rows.append(dict(phase=stage.name, task=task.name, accuracy=correct.float().mean().item(), seconds=seconds,
+                    asked=time.perf_counter() - t, bytes=learner.nbytes(), n=len(correct), correct=_pack(correct)))
     return rows
 
-def _pack(hits): return base64.b64encode(np.packbits(hits.numpy())).decode()
+def _pack(correct): return base64.b64encode(np.packbits(correct.numpy())).decode()
 def _unpack(s, n): return np.unpackbits(np.frombuffer(base64.b64decode(s), np.uint8), count=n).astype(bool)
 
 # %% ../nbs/08_experiments.ipynb #write_atomically
@@ -654,7 +654,7 @@ def kept(self:Arena,
         except (ValueError, RecursionError): log.warning('%s is damaged and is computed again', file.name)
     if key not in self.units:
         self.units[key] = compute()
-        if file is not None: write_atomically(file, json.dumps(self.units[key]))
+        if file is not None: write_text_atomic(file, json.dumps(self.units[key]))
     return self.units[key]
 
 # %% ../nbs/08_experiments.ipynb #Arena-run
@@ -672,10 +672,10 @@ def run(self:Arena,
     todo = [(label, make, s) for label, make in learners.items() for s in seeds]
     for label, make, s in (bar := tqdm(todo, disable=None if progress else True)):
         bar.set_description(label)
-        unit = self.kept(self.key(make, s, split), lambda: self.unit(make, s, split), {'phase', 'task', 'accuracy', 'hits'})
+        unit = self.kept(self.key(make, s, split), lambda: self.unit(make, s, split), {'phase', 'task', 'accuracy', 'correct'})
         self.entries[label, s] = [dict(learner=label, seed=s, **r) for r in unit]
     rows = [r for label, _, s in todo for r in self.entries[label, s]]
-    return pd.DataFrame(rows).drop(columns='hits')
+    return pd.DataFrame(rows).drop(columns='correct')
 
 # %% ../nbs/08_experiments.ipynb #Arena-matrix
 @patch
@@ -693,7 +693,7 @@ def matrix(self:Arena,
     return R.mean(0)
 
 @patch
-def hits(self:Arena,
+def correct(self:Arena,
     label:str, # of the learner
     seed:int, # fixes every draw
     tasks=None
@@ -701,7 +701,7 @@ def hits(self:Arena,
     "Which test images of these tasks (None: of all) are right after the last phase, bool [n]"
     last = self.curriculum.stages[-1].name
     tasks = [t.name for t in self.curriculum.tasks()] if tasks is None else tasks
-    return np.concatenate([_unpack(r['hits'], r['n']) for r in self.entries[label, seed] if r['phase'] == last and r['task'] in tasks])
+    return np.concatenate([_unpack(r['correct'], r['n']) for r in self.entries[label, seed] if r['phase'] == last and r['task'] in tasks])
 
 # %% ../nbs/08_experiments.ipynb #Arena-metrics
 MEASURES = dict(acc='ACC', bwt='BWT', forgetting='forgetting', aia='AIA', learning_accuracy='learning')
@@ -718,7 +718,7 @@ def metrics(self:Arena,
         R = self.matrix(label, seed)
         spent = {r['phase']: r['seconds'] for r in rows}
         more = {k: 100*v for k, v in continual_metrics(R).items() if k in MEASURES} if square else dict(acc=100*float(R[-1].mean()))
-        out.append(dict(learner=label, seed=seed) | {'ten-way': 100*self.hits(label, seed, tasks).mean()}
+        out.append(dict(learner=label, seed=seed) | {'ten-way': 100*self.correct(label, seed, tasks).mean()}
                    | dict(zip(names, 100*R[-1].numpy())) | {MEASURES[k]: v for k, v in more.items()}
                    | dict(seconds=sum(spent.values()), MB=rows[-1]['bytes']/1e6))
     return pd.DataFrame(out)
@@ -757,10 +757,10 @@ def paired(self:Arena,
     from scipy import stats
     seeds = [s for l, s in self.entries if l == against]
     if not seeds: raise ValueError(f'against: expected one of {sorted({l for l, _ in self.entries})}, got {against!r}')
-    base, out = {s: self.hits(against, s, tasks) for s in seeds}, []
+    base, out = {s: self.correct(against, s, tasks) for s in seeds}, []
     for label in dict.fromkeys(l for l, _ in self.entries if l != against):
         shared = [s for s in seeds if (label, s) in self.entries]
-        d = 100*np.stack([self.hits(label, s, tasks).astype(float) - base[s] for s in shared])     # [seeds, images]
+        d = 100*np.stack([self.correct(label, s, tasks).astype(float) - base[s] for s in shared])     # [seeds, images]
         by_seed, by_image = d.mean(1), d.mean(0)
         t = stats.t.ppf((1 + level)/2, len(shared) - 1)*stats.sem(by_seed) if len(shared) > 1 else math.nan
         z = stats.norm.ppf((1 + level)/2)*stats.sem(by_image)
@@ -845,7 +845,7 @@ def try_all(self:Arena,
 
 def _score(judges, learner):
     "Percent right over all images; 0 where the setting cannot be solved"
-    try: return 100*torch.cat([j.hits(learner.predict) for j in judges]).float().mean().item()
+    try: return 100*torch.cat([j.correct(learner.predict) for j in judges]).float().mean().item()
     except ValueError: return 0.
 
 # %% ../nbs/08_experiments.ipynb #Arena-tune_all

@@ -12,10 +12,10 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    MAX_CLASSES, Steered, as_bytes, at_a_glance, bf16_is_native, check_count, check_device,
+    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, bf16_is_native, check_count, check_device,
     check_features, check_number, from_bytes, glance_card, in_turn, load_whole, log, no_grad,
 )
-from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, mine, ranks
+from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, my_slice, ranks
 from plasticish.search import (
     INDEXES, MAX_GPU_K, STORAGE, faiss_is_there, fingerprints, pack, piece_width, pq_decode,
     pq_encode, recall_of, train_codebook, unpack,
@@ -73,12 +73,12 @@ def survivors(labels:Tensor, # [N]
     return keep
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank
-class EpisodicMemoryBank(Steered):
+class EpisodicMemoryBank(HostBuffers):
     "A bounded set of labelled examples that answers by the vote of the nearest"
     def __init__(self,
                  input_dim:int=512, # width D of the features
                  memory_size:int=60000, # capacity N
-                 k_neighbors:int=50, # voters per query
+                 k_neighbors:int=50, # neighbours per query
                  num_classes:int=10, # labels are 0..num_classes-1; None: any label may come
                  device='cpu', # where the bank lives
                  temperature:float=None, # of the vote; None: the published weights
@@ -88,7 +88,7 @@ class EpisodicMemoryBank(Steered):
                  index:str='auto', # search: torch, flat (FAISS, exact), ivf (FAISS, approximate); auto: by size and device
                  path:str=None, # keep the keys in this file, for banks larger than RAM
                  seed:int=0, # of the reservoir's draws
-                 timid:float=.26, # share of its similarity that a guest, an item stored in a storm, loses
+                 storm_penalty:float=.26, # share of its similarity that a temporary item, an item stored in a storm, loses
                  target:float=.99 # recall that the approximate search must reach, measured on stored items
                 ):
         super().__init__()
@@ -99,10 +99,10 @@ class EpisodicMemoryBank(Steered):
         if temperature is not None: check_number(temperature, 'temperature', 0, above=True)
         if metric is not None and (not isinstance(metric, PlasticMetric) or metric.dim != input_dim):
             raise TypeError(f'metric: expected a PlasticMetric of width {input_dim} or None, got {metric!r}')
-        check_number(timid, 'timid', 0, 1); check_number(target, 'target', 0, 1, above=True); check_device(device)
+        check_number(storm_penalty, 'storm_penalty', 0, 1); check_number(target, 'target', 0, 1, above=True); check_device(device)
         self.input_dim, self.memory_size, self.k_neighbors, self.num_classes = input_dim, memory_size, k_neighbors, num_classes
         self.temperature, self.policy, self.storage, self.index, self.seed = temperature, policy, storage, index, seed
-        self.timid, self.path, self.target = timid, path, target
+        self.storm_penalty, self.path, self.target = storm_penalty, path, target
         self.phase_names, self.metric, self._faiss, self._known = [], metric, None, None
         self._make_buffers(device, path)
 
@@ -142,7 +142,7 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
     self.register_buffer('length', full(0., torch.float32))     # 1 / length of the key in the metric
     self.register_buffer('priority', full(0., torch.float32))   # in the reservoir
     for name in ('labels', 'ids', 'phases', 'steps'): self.register_buffer(name, full(-1, torch.int64))
-    self.register_buffer('guest', full(False, torch.bool))      # stored in a storm
+    self.register_buffer('temporary', full(False, torch.bool))      # stored in a storm
     self.register_buffer('counters', torch.zeros(5, dtype=torch.int64))  # stored, next slot, next id, step, evicted
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_owned
@@ -189,9 +189,9 @@ def nbytes(self:EpisodicMemoryBank)->int:
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_facts
 @patch
 def _facts(self:EpisodicMemoryBank):
-    guests = int(self.guest.sum())
-    return dict(items=f'{self.count:,} of {self.memory_size:,}', **{'guests': guests} if guests else {}, features=self.input_dim, classes=self.n_classes,
-                voters=self.k_neighbors, policy=self.policy, storage=self.storage, search=self.index)
+    temporary = int(self.temporary.sum())
+    return dict(items=f'{self.count:,} of {self.memory_size:,}', **{'temporary': temporary} if temporary else {}, features=self.input_dim, classes=self.n_classes,
+                neighbours=self.k_neighbors, policy=self.policy, storage=self.storage, search=self.index)
 
 @patch
 def __repr__(self:EpisodicMemoryBank): return at_a_glance(self, self._facts())
@@ -211,7 +211,7 @@ def values(self:EpisodicMemoryBank,
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-own
 @patch
-def own(self:EpisodicMemoryBank,
+def local_slots(self:EpisodicMemoryBank,
         slots:Tensor # [n]
        ): # what picks those among them whose keys are here
     "Which slots this process holds; all of them if it is alone"
@@ -271,8 +271,8 @@ def _pack(self:EpisodicMemoryBank, x):
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_lengths
 @patch
-def _lengths(self:EpisodicMemoryBank, x, guest):
-    full = torch.where(guest, 1 - self.timid, 1.)
+def _lengths(self:EpisodicMemoryBank, x, temporary):
+    full = torch.where(temporary, 1 - self.storm_penalty, 1.)
     if self.metric is None: return full
     return full / self.metric.length(x).clamp(min=1e-12)
 
@@ -283,7 +283,7 @@ def refresh(self:EpisodicMemoryBank):
     if self.metric is None: return
     self.metric.fit_()
     for s in self._own_slices(8192):
-        self.length[s] = self._lengths(self.values(s), self.guest[s])
+        self.length[s] = self._lengths(self.values(s), self.temporary[s])
     self._faiss = None
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
@@ -313,30 +313,30 @@ def update(self:EpisodicMemoryBank,
            x:Tensor, # features [B,D] of any length; of several processes, each brings its own
            y:Tensor, # labels [B]
            phase:str=None, # name under which these items are found, explained and forgotten
-           guest:bool=False # seen in a storm: the metric rests, and they answer only what nothing else resembles
+           temporary:bool=False # seen in a storm: the metric rests, and they answer only what nothing else resembles
           )->Tensor: # the items' ids [B]
     "Store examples"
     check_phase(phase)
     x = check_rows(x, self.input_dim).to(self.keys.device)
     x, y = all_rows(x, check_targets(y, self.num_classes, len(x)).to(x.device))
-    return self._store(x, y, phase, guest)
+    return self._store(x, y, phase, temporary)
 
 @patch
 @in_turn
-def _store(self:EpisodicMemoryBank, x, y, phase, guest):
+def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     "Store the examples of all processes"
     self._check_shard()
     x, keys, scale = self._kept(x)
     priority = self._draw(x, y)
-    slots, rows = self._place(y, priority, guest)
+    slots, rows = self._place(y, priority, temporary)
     first, step = int(self.counters[2]), int(self.counters[3])
     ids = torch.arange(first, first + len(y), device=y.device)
-    if self.metric is not None and not guest: self.metric.update_(x, y)
+    if self.metric is not None and not temporary: self.metric.update_(x, y)
     self._drop_from_index(slots)
-    self.guest[slots] = guest
-    own = self.own(slots)
+    self.temporary[slots] = temporary
+    own = self.local_slots(slots)
     with self._owned(slots, ids[rows]): self.keys[self._row(slots[own])] = keys[rows[own]]
-    self.scale[slots], self.length[slots] = scale[rows], self._lengths(x[rows], self.guest[slots])
+    self.scale[slots], self.length[slots] = scale[rows], self._lengths(x[rows], self.temporary[slots])
     self.labels[slots], self.ids[slots], self.priority[slots] = y[rows], ids[rows], priority[rows]
     self.phases[slots], self.steps[slots] = self._phase_code(phase), step
     stored = min(self.count + len(rows), self.memory_size)
@@ -344,7 +344,7 @@ def _store(self:EpisodicMemoryBank, x, y, phase, guest):
     self.counters += torch.tensor([stored - self.count, 0, len(y), 1, gone])
     if self.metric is not None and self.metric.stale() and self.search_kind != 'ivf': self.refresh()
     self._add_to_index(slots)
-    self._note(keys[rows], slots)
+    self._index_new(keys[rows], slots)
     return ids
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_check_shard
@@ -363,12 +363,12 @@ def _draw(self:EpisodicMemoryBank, x, y):
     g = torch.Generator().manual_seed(self.seed + 1_000_003 * int(self.counters[2]))
     u = torch.rand(len(x), generator=g).to(x)
     if self.policy == 'balanced' or not self.count: return u
-    sim, slots = all_rows(*self._search(F.normalize(x[mine(len(x))], dim=1), self.k_neighbors, build=False))
+    sim, slots = all_rows(*self._search(F.normalize(x[my_slice(len(x))], dim=1), self.k_neighbors, build=False))
     shares = F.pad(vote(sim, self.labels_at(slots), self.n_classes, self.temperature), (0, max(0, int(y.max()) + 1 - self.n_classes)))
     return u ** (1 / (1.1 - shares.gather(1, y[:, None])[:, 0]))
 
 @patch
-def _place(self:EpisodicMemoryBank, y, priority, guest):
+def _place(self:EpisodicMemoryBank, y, priority, temporary):
     "Slots to write, and the rows of the batch that go there"
     n, N, B, dev = self.count, self.memory_size, len(y), y.device
     if self.policy == 'ring':
@@ -377,7 +377,7 @@ def _place(self:EpisodicMemoryBank, y, priority, guest):
         self.counters[1] = (self.counters[1] + B) % N
         return slots, rows
     if n + B <= N: return torch.arange(n, n + B, device=dev), torch.arange(B, device=dev)
-    kind = torch.cat([2 * self.labels[:n] + self.guest[:n], 2 * y + guest])     # guests of a class are a class of their own
+    kind = torch.cat([2 * self.labels[:n] + self.temporary[:n], 2 * y + temporary])     # temporary items of a class are a class of their own
     keep = survivors(kind, torch.cat([self.priority[:n], priority]), N)
     rows = keep[n:].nonzero().flatten()
     free = torch.cat([(~keep[:n]).nonzero().flatten(), torch.arange(n, N, device=dev)])
@@ -391,36 +391,36 @@ def _phase_code(self:EpisodicMemoryBank, phase):
 
 # %% ../nbs/04_memory.ipynb #fingerprints
 @patch
-def _know(self:EpisodicMemoryBank):
+def _fingerprints(self:EpisodicMemoryBank):
     "Fingerprints of what is stored, as a set and by slot"
     if self._known is None:
         n, keys = self.count, self._all_keys()
         by_slot = torch.zeros_like(self.labels)
-        for s in torch.arange(n, device=keys.device).split(8192): by_slot[s] = fingerprints(keys[s], self.labels[s], self.guest[s])
+        for s in torch.arange(n, device=keys.device).split(8192): by_slot[s] = fingerprints(keys[s], self.labels[s], self.temporary[s])
         self._known = set(by_slot[:n].tolist()), by_slot
     return self._known
 
 @patch
-def _note(self:EpisodicMemoryBank, keys, slots):
+def _index_new(self:EpisodicMemoryBank, keys, slots):
     if self._known is None: return
     known, by_slot = self._known
     known.difference_update(by_slot[slots].tolist())
-    by_slot[slots] = fingerprints(keys, self.labels[slots], self.guest[slots])
+    by_slot[slots] = fingerprints(keys, self.labels[slots], self.temporary[slots])
     known.update(by_slot[slots].tolist())
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-knows
 @patch
 @no_grad
 @in_turn
-def knows(self:EpisodicMemoryBank,
+def contains(self:EpisodicMemoryBank,
           x:Tensor, # features [B,D] of any length
           y:Tensor, # labels [B]
-          guest:bool=False # as in `update`
+          temporary:bool=False # as in `update`
          )->Tensor: # bool [B]
     "Which of these examples are stored already, to the bit in which keys are kept, or came earlier in this batch"
     if self.storage == 'pq' and not self.codebook.any(): return torch.zeros(len(y), dtype=torch.bool, device=y.device)
-    known, first = self._know()[0], {}
-    prints = fingerprints(self._pack(F.normalize(check_rows(x, self.input_dim).to(self.keys.device), dim=1))[0], y, guest).tolist()
+    known, first = self._fingerprints()[0], {}
+    prints = fingerprints(self._pack(F.normalize(check_rows(x, self.input_dim).to(self.keys.device), dim=1))[0], y, temporary).tolist()
     return torch.tensor([p in known or first.setdefault(p, i) < i for i, p in enumerate(prints)], dtype=torch.bool, device=y.device)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-search
@@ -498,7 +498,7 @@ def _match(self:EpisodicMemoryBank, z, slots):
 @patch
 def _best(self:EpisodicMemoryBank, z, bias, k, chunk):
     "The largest products with the keys that are here, computed in the numbers that `z` has"
-    weighed = bias is not None or bool(self.guest[:self.count].any())
+    weighed = bias is not None or bool(self.temporary[:self.count].any())
     best, where = z.new_zeros(len(z), 0), self.labels.new_zeros(len(z), 0)
     for part in self._own_slices(chunk):
         keys = self.keys[self._row(part)] if z.dtype == self.keys.dtype else self.values(part)
@@ -535,8 +535,8 @@ def labels_at(self:EpisodicMemoryBank,
 @in_turn
 def explain(self:EpisodicMemoryBank,
             x:Tensor, # features [B,D]
-            k:int=None # witnesses; None: all voters
-           )->list: # per query: prediction, and ids, labels, phases, steps, distances and weights of the witnesses, nearest first
+            k:int=None # neighbours; None: all neighbours
+           )->list: # per query: prediction, and ids, labels, phases, steps, distances and weights of the neighbours, nearest first
     "Which stored items gave each answer"
     if not self.count: raise ValueError('explain: expected a bank that holds something, got an empty one')
     if k is not None: check_count(k, 'k')
@@ -604,7 +604,7 @@ def _keep(self:EpisodicMemoryBank, stay, rows=None):
     "Close ranks: only the items in the slots `stay` remain, in that order; their keys are in `rows`, if not there"
     ids, n, whole = self.ids[stay], len(stay), self._all_keys()
     with self._owned(slice(None), F.pad(ids, (0, self.memory_size - n), value=-1)):
-        for b in (whole, self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps, self.guest):
+        for b in (whole, self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps, self.temporary):
             b[:n] = b[stay if rows is None or b is not whole else rows]
             b[n:] = -1 if b.dtype == torch.int64 else 0
         if whole is not self.keys: self.keys.copy_(whole[self.shard[0]::self.shard[1]])
@@ -612,18 +612,18 @@ def _keep(self:EpisodicMemoryBank, stay, rows=None):
 
 @patch
 def _subtract(self:EpisodicMemoryBank, slots):
-    for s in slots[~self.guest[slots]].split(8192): self._resum(s, -1)
+    for s in slots[~self.temporary[slots]].split(8192): self._resum(s, -1)
 
 @patch
 def _resum(self:EpisodicMemoryBank, slots, sign):
     if not len(slots): return
-    here = slots[self.own(slots)]
+    here = slots[self.local_slots(slots)]
     self.metric._sum_(self.values(here), self.labels[here], self.labels[slots], sign)
 
 @patch
 def _recount(self:EpisodicMemoryBank):
     self.metric.reset_()
-    for s in (~self.guest[:self.count]).nonzero().flatten().split(8192): self._resum(s, 1)
+    for s in (~self.temporary[:self.count]).nonzero().flatten().split(8192): self._resum(s, 1)
 
 @patch
 @in_turn
@@ -638,7 +638,7 @@ def clear(self:EpisodicMemoryBank):
 def _vectors(self:EpisodicMemoryBank, slots):
     x = self.values(slots)
     x = x if self.metric is None else self.metric(x)
-    return (x * torch.where(self.guest[slots], 1 - self.timid, 1.)[:, None]).cpu().numpy()
+    return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.)[:, None]).cpu().numpy()
 
 @patch
 def _to_gpu(self:EpisodicMemoryBank, index):
@@ -738,7 +738,7 @@ def set_extra_state(self:EpisodicMemoryBank, state):
 def _save_to_state_dict(self:EpisodicMemoryBank, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
     if self.shard[1] == 1: return
-    here = self.own(torch.arange(self.memory_size, device=self.length.device))
+    here = self.local_slots(torch.arange(self.memory_size, device=self.length.device))
     state[prefix + 'keys'], state[prefix + 'length'] = self._all_keys(), all_sum(self.length*here)
 
 def _kept_as(keys):
@@ -760,7 +760,7 @@ def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-sound
 @patch
 @in_turn
-def sound(self:EpisodicMemoryBank):
+def validate(self:EpisodicMemoryBank):
     "Raise `ValueError` if the columns contradict each other"
     n, nxt, ids = self.counters[:3].tolist()
     if not (0 <= n <= self.memory_size and 0 <= nxt < self.memory_size and int(self.counters.min()) >= 0): raise ValueError(f'counters: expected at most {self.memory_size} items, got {n}, next {nxt}')

@@ -84,12 +84,12 @@ INDEXES = 'auto', 'torch', 'flat', 'ivf'
 # %% ../nbs/workshop/search.ipynb #fingerprints
 def fingerprints(keys:Tensor, # as stored [B,D]
                  labels:Tensor, # [B]
-                 guest # bool, or bool [B]
+                 temporary # bool, or bool [B]
                 )->Tensor: # int64 [B]
     "Random linear hash of key, label and kind; equal keys have equal ones, and others hardly ever (Carter & Wegman 1979)"
     ints = (keys + 0).view({2: torch.int16, 4: torch.int32}[keys.element_size()]) if keys.is_floating_point() else keys
     w = torch.randint(-2**62, 2**62, (keys.shape[1] + 2,), generator=torch.Generator().manual_seed(7)).to(keys.device)*2 + 1
-    return (ints.long()*w[2:]).sum(1) + labels*w[0] + guest*w[1]
+    return (ints.long()*w[2:]).sum(1) + labels*w[0] + temporary*w[1]
 
 # %% ../nbs/workshop/search.ipynb #recall_of
 def recall_of(found:Tensor, # [B,k]

@@ -9,7 +9,7 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .common import check_count, check_number, in_bfloat16, no_grad
-from .distributed import all_sum, mine, ranks, shared_state
+from .distributed import all_sum, my_slice, ranks, shared_state
 
 # %% ../nbs/01_sparse_layer.ipynb #k_winners
 def k_winners(
@@ -95,7 +95,7 @@ class SparseProjection(nn.Module):
         gen = torch.Generator().manual_seed(seed)
         self.register_buffer('weight', F.normalize(torch.randn(size, in_size, generator=gen), dim=1)) # [H,D]
         self.register_buffer('rate', torch.zeros(size)) # running share of inputs that each neuron answers
-        self.register_buffer('born', torch.full((size,), -1)) # step of the last rebirth, -1 for never
+        self.register_buffer('created', torch.full((size,), -1)) # step of the last recycling, -1 for never
         self.register_buffer('step', torch.zeros((), dtype=torch.long))
 
     def forward(self,
@@ -135,12 +135,12 @@ def neurogenesis_(self:SparseProjection,
     x:Tensor, # features [B,D]
     best:Tensor, # best match of each [B]
     protected:Tensor|None=None, # bool [H], neurons that must stay
-)->Tensor: # indices of the reborn neurons
-    "Rebirth of the least-used neurons on the distinct novel inputs of a batch"
+)->Tensor: # indices of the recycled neurons
+    "Recycling of the least-used neurons on the distinct novel inputs of a batch"
     x = F.normalize(x[best < self.theta], dim=1)
     x = x[distinct(x)]
     who = least_used(self.rate, len(x), protected)
-    self.weight[who], self.rate[who], self.born[who] = x[:len(who)], self.rate.mean(), self.step
+    self.weight[who], self.rate[who], self.created[who] = x[:len(who)], self.rate.mean(), self.step
     return who
 
 # %% ../nbs/01_sparse_layer.ipynb #SparseProjection-observe_
@@ -195,7 +195,7 @@ def update_(self:RunningMetric,
     mean = hot.T@x/n.clamp(min=1)[:, None]                           # [C,D]
     total = (self.class_count + n).clamp(min=1)
     step, pair = mean - self.class_mean, (self.class_count*n/total).to(x.dtype)
-    m = mine(len(y))
+    m = my_slice(len(y))
     x = x[m] - mean[y[m]]
     self.scatter.add_(all_sum(x.T@x)).addmm_((step*pair[:, None]).T, step)
     self.class_mean += step*(n/total).to(x.dtype)[:, None]
@@ -232,18 +232,18 @@ class PrototypeProjection(SparseProjection):
         n_classes:int=10, # classes C
         recruit:float=0.25, # recruits per sample while the layer is empty
         move:int=8, # winners of the right class that move towards an input
-        timid:float=0.1, # what a guest loses of its match
+        storm_penalty:float=0.1, # what a temporary item loses of its match
         tired:float=8., # firing rate, in multiples of k/H, above which a neuron tires
         precision:str='auto', # of the product with the directions: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     ):
         super().__init__(in_size, size, k)
-        self.recruit, self.move, self.timid, self.tired, self.precision = recruit, move, timid, tired, precision
+        self.recruit, self.move, self.storm_penalty, self.tired, self.precision = recruit, move, storm_penalty, tired, precision
         self.metric = RunningMetric(in_size, n_classes)
         self.weight.zero_()
         self.register_buffer('scale', torch.zeros(size)) # 1/|weight|, less when tired, 0 if empty
         self.register_buffer('wins', torch.zeros(size)) # inputs averaged in each direction, 0 if empty
         self.register_buffer('label', torch.full((size,), -1)) # class of the recruit
-        self.register_buffer('guest', torch.zeros(size, dtype=torch.bool)) # recruited in a storm
+        self.register_buffer('temporary', torch.zeros(size, dtype=torch.bool)) # recruited in a storm
         self.register_buffer('budget', torch.zeros(())) # recruits due, a fraction left over
 
     def activate(self,
@@ -278,7 +278,7 @@ def recruit_(self:PrototypeProjection,
     y:Tensor, # labels [B]
     best:Tensor, # best match of each [B]
     protected:Tensor|None=None, # bool [H], neurons that must stay
-    guest:bool=False, # recruited in a storm
+    temporary:bool=False, # recruited in a storm
 )->Tensor: # indices of the recruited neurons
     "Give empty neurons to the distinct inputs that match worst"
     kept = self.wins > 0
@@ -290,15 +290,15 @@ def recruit_(self:PrototypeProjection,
     new = new[distinct(F.normalize(z[new], dim=1))]
     who = least_used(torch.where(self.wins > 0, self.rate, -1.), len(new), kept)
     new = new[:len(who)]
-    self.weight[who], self.label[who], self.wins[who], self.born[who] = z[new], y[new], 1., self.step
-    self.rate[who], self.guest[who] = self.k/self.size, guest
+    self.weight[who], self.label[who], self.wins[who], self.created[who] = z[new], y[new], 1., self.step
+    self.rate[who], self.temporary[who] = self.k/self.size, temporary
     self._rescale_(who)
     return who
 
 @patch
 def _rescale_(self:PrototypeProjection, who):
     fatigue = (self.rate[who]*(self.size/(self.k*self.tired))).clamp(min=1).log().mul(.2).clamp(max=.9)
-    self.scale[who] = (1-fatigue)*(1-self.timid*self.guest[who])/self.weight[who].norm(dim=1).clamp(min=1e-9)
+    self.scale[who] = (1-fatigue)*(1-self.storm_penalty*self.temporary[who])/self.weight[who].norm(dim=1).clamp(min=1e-9)
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-compete_
 @patch
@@ -320,7 +320,7 @@ def compete_(self:PrototypeProjection,
     self.weight[hit] *= (self.wins/total)[hit, None]
     if ranks()[1] == 1 or len(who) < 2*self.size: self.weight.index_add_(0, who, z[row]/total[who, None])
     else: # of many processes with many rows: the sum is less to send than to do again
-        m = mine(len(who))
+        m = my_slice(len(who))
         self.weight.add_(all_sum(torch.zeros_like(self.weight).index_add_(0, who[m], z[row[m]]/total[who[m], None])))
     self.wins.copy_(total)
     self._rescale_(hit)
@@ -380,7 +380,7 @@ def update_(self:PlasticMetric,
            ):
     "Add examples to the running sums, or take them out"
     if not len(y): return
-    m = mine(len(y))
+    m = my_slice(len(y))
     self._sum_(x[m], y[m], y, sign)
 
 @patch

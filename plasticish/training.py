@@ -22,7 +22,7 @@ from plasticish.common import (
     Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
     log, no_grad,
 )
-from .distributed import all_rows, all_sum, any_rank, mine, ranks
+from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features
 from .metrics import *
 from .storms import *
@@ -30,7 +30,7 @@ from .storms import *
 # %% auto #0
 __all__ = ['MODES', 'EVENTS', 'COLORS', 'PhaseConfig', 'TrainingHistory', 'get_rng_state', 'set_rng_state', 'seed_everything',
            'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once', 'Trainer', 'raised_alarm',
-           'CallbackError', 'motion_of', 'PlasticTrainer', 'TriarchicTrainer']
+           'CallbackError', 'state_versions', 'PlasticTrainer', 'TriarchicTrainer']
 
 # %% ../nbs/06_trainer.ipynb #PhaseConfig
 MODES = ('plastic', 'panic', 'auto', 'inference')
@@ -285,7 +285,7 @@ def _has_key(fn):
 # %% ../nbs/06_trainer.ipynb #_seen_by_all
 def _seen_by_all(loader, look):
     "Features of the data set of `loader`; of several processes, each looks at its share"
-    ds, share = loader.dataset, mine(len(loader.dataset))
+    ds, share = loader.dataset, my_slice(len(loader.dataset))
     if ranks()[1] > len(ds) or ranks()[1] == 1: return look(loader)
     part = look(DataLoader(Subset(ds, range(share.start, share.stop)), num_workers=loader.num_workers, collate_fn=loader.collate_fn))
     return FeatureDataset(*all_rows(part.features[:], part.labels), getattr(ds, 'classes', None))
@@ -477,7 +477,7 @@ def _batches(self:Trainer, phase):
 def _features(self:Trainer, x):
     "Images through the eyes, each process a share of them; features as they are"
     if x.ndim != 4: return x
-    m = mine(len(x)) if len(x) >= ranks()[1] else slice(None)
+    m = my_slice(len(x)) if len(x) >= ranks()[1] else slice(None)
     seen = self._fits['look'].joined(self.eyes, x[m])
     return seen if len(seen) == len(x) else all_rows(seen)[0]
 
@@ -509,7 +509,7 @@ def evaluate(self:Trainer,
     with rng_scope():
         for name, loader in self.eval_loaders.items():
             x, y = _subset(*self._test_set(loader, f'eval_loaders[{name!r}]'), max_samples)
-            share = lambda t: [b[mine(len(b))] for b in t.split(batch_size)]
+            share = lambda t: [b[my_slice(len(b))] for b in t.split(batch_size)]
             guess = torch.cat([self._fits['ask'].joined(lambda b: self.predict(b.to(self.device)).cpu(), b) for b in share(x)])
             out[name] = int(all_sum((guess == torch.cat(share(y.cpu()))).sum()))/len(y)
     return out
@@ -555,7 +555,7 @@ def _measure(self:Trainer, phase):
     return row
 
 # %% ../nbs/06_trainer.ipynb #motion_of
-def motion_of(brain)->Callable: # tells whether it has moved since
+def state_versions(brain)->Callable: # tells whether it has moved since
     "Look at the tensors of a brain and at how often each was written to; a brain that cannot be watched counts as moved"
     d = torch.distributed
     def tensors(): return [t for m in brain.modules() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
@@ -575,9 +575,9 @@ def _over_all(parts):
 def _teach(self:Trainer, x, y, phase):
     "Teach a batch, in parts where memory is short; the accuracy over all of it"
     fits = self._fits['learn']
-    if ranks()[1] > 1 and x.shape[:1] == y.shape[:1]: x, y = x[mine(len(x))], y[mine(len(y))]
+    if ranks()[1] > 1 and x.shape[:1] == y.shape[:1]: x, y = x[my_slice(len(x))], y[my_slice(len(y))]
     if fits.size and x.ndim == 2 and len(x) > fits.size: x, y = check_features(x, x.shape[1]), check_labels(y, None, len(x))
-    return _over_all(fits(self.learn, x, y, phase=phase, watch=lambda: motion_of(self.brain)))
+    return _over_all(fits(self.learn, x, y, phase=phase, watch=lambda: state_versions(self.brain)))
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_step
 @patch
@@ -620,7 +620,7 @@ def _run_phase(self:Trainer, phase, verbose):
                 note['samples'] += len(y)
                 recent = acc if recent is None else .9*recent + .1*acc
                 bar.set_postfix_str(f'acc {recent:.1%}', refresh=False); bar.update(len(y))
-                if self._heed(): return False
+                if self._check_stop(): return False
             if not at['batch']: raise ValueError(f'phase {phase.name!r}: data_loader gave no batch')
             at['epoch'] += 1; at['batch'] = 0
     self._leave(phase)
@@ -665,10 +665,10 @@ def train(self:Trainer,
     self._stop = None
     self._prepare(verbose)
     with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
-        while self.at['phase'] < len(self.phases) and not self._heed(saving=False):
+        while self.at['phase'] < len(self.phases) and not self._check_stop(saving=False):
             self._run_phase(self.phases[self.at['phase']], verbose)
             self._autosave(force=True)
-    if self._stop: self._say_goodbye(verbose)
+    if self._stop: self._report_stop(verbose)
     return self.history
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_place_of_errors
@@ -871,7 +871,7 @@ def _due(self:Trainer):
     return self.checkpoint_dir is not None and bool(self.save_every and self.at['step'] % self.save_every == 0 or late)
 
 @patch
-def _heed(self:Trainer, saving=True):
+def _check_stop(self:Trainer, saving=True):
     "Save if it is time; True if training is to stop. What one rank is told counts for all"
     stop, due = any_rank(self._stop, saving and self._due())
     if stop: self._stop = self._stop or 'another rank'
@@ -896,7 +896,7 @@ def _stop_signals(self:Trainer):
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_say_goodbye
 @patch
-def _say_goodbye(self:Trainer, verbose):
+def _report_stop(self:Trainer, verbose):
     "Tell where training stopped and how to go on; then let a SIGTERM do what it came for"
     where = f"stopped after step {self.at['step']} of phase {self.phase_log[-1]['name']!r}"
     how = f'go on with {type(self).__name__}.resume({str(self.checkpoint_dir)!r}, …).train()' if self.checkpoint_dir else 'go on with .train()'

@@ -21,12 +21,12 @@ from .storms import invert_colors
 from .training import rng_scope, seeded_iter
 
 # %% auto #0
-__all__ = ['CORE', 'CONTEXT', 'MEMORY', 'TASK', 'GREY', 'WRONG', 'SKY', 'PALE', 'denormalize_imagenet', 'untouched', 'picture',
-           'tint', 'canvas', 'bare', 'framed', 'sheet', 'draw_sheet', 'draw_input', 'take', 'Gallery', 'Visualizer',
-           'PlasticVisualizer', 'layer_codes', 'firing_rate', 'voters', 'shown_layers', 'draw_answer', 'draw_voter',
-           'overlap', 'selectivity', 'TriarchicVisualizer', 'draw_contributions', 'one', 'class_overlap', 'pca_axes',
-           'in_metric', 'directions', 'favourites', 'NeuronWatch', 'plot_retention', 'film_storm', 'copy_brain',
-           'animate_storm']
+__all__ = ['CORE', 'CONTEXT', 'MEMORY', 'TASK', 'GREY', 'WRONG', 'SKY', 'PALE', 'denormalize_imagenet', 'preserve_state',
+           'picture', 'tint', 'canvas', 'bare', 'framed', 'sheet', 'draw_sheet', 'draw_input', 'take', 'Gallery',
+           'Visualizer', 'PlasticVisualizer', 'layer_codes', 'firing_rate', 'voters', 'shown_layers', 'draw_answer',
+           'draw_voter', 'overlap', 'selectivity', 'TriarchicVisualizer', 'draw_contributions', 'one', 'class_overlap',
+           'pca_axes', 'in_metric', 'directions', 'favourites', 'NeuronWatch', 'plot_retention', 'film_storm',
+           'copy_brain', 'animate_storm']
 
 # %% ../nbs/07_visualizer.ipynb #denormalize_imagenet
 def denormalize_imagenet(
@@ -39,7 +39,7 @@ def denormalize_imagenet(
 
 # %% ../nbs/07_visualizer.ipynb #untouched
 @contextmanager
-def untouched(
+def preserve_state(
     brain:nn.Module, # what is looked at
     limit:int=2**23, # larger buffers are not copied
 ):
@@ -67,7 +67,7 @@ def picture(
     "Make the method `fn` draw in the project's style and leave `self.brain` untouched"
     @functools.wraps(fn)
     def draw(self, *args, **kwargs):
-        with matplotlib.style.context(figure_style()), untouched(self.brain): return fn(self, *args, **kwargs)
+        with matplotlib.style.context(figure_style()), preserve_state(self.brain): return fn(self, *args, **kwargs)
     return draw
 
 # %% ../nbs/07_visualizer.ipynb #tint
@@ -433,8 +433,8 @@ def _draw_groups(ax, a, b, mature):
     "Counts of neurons that fire in calm only, in both, in storm only"
     sets = {'calm only': a & ~b, 'both': a & b, 'storm only': b & ~a}
     old = [int((s & mature).sum()) for s in sets.values()]
-    young = [int((s & ~mature).sum()) for s in sets.values()]
-    ax.barh(list(sets), old, color=CORE, label='mature'); ax.barh(list(sets), young, left=old, color=SKY, label='young')
+    warmup = [int((s & ~mature).sum()) for s in sets.values()]
+    ax.barh(list(sets), old, color=CORE, label='mature'); ax.barh(list(sets), warmup, left=old, color=SKY, label='young')
     ax.invert_yaxis(); ax.set_xlabel('neurons'); ax.grid(axis='y', visible=False)
     ax.set_title('mature and young', fontsize=10)
 
@@ -496,9 +496,9 @@ def _draw_population(ax, layers):
     total = np.array([l.hidden_dim for l in layers])
     for n, color, label in ((mature, CORE, 'mature'), (total - mature - silent, SKY, 'young'), (silent, PALE, 'silent')):
         ax.barh(range(len(layers)), n, left=left, color=color, label=label); left += n
-    born = [l.get_stats().get('n_reborn', 0) for l in layers]
+    created = [l.get_stats().get('n_recycled', 0) for l in layers]
     ax.set_yticks(range(len(layers)), [f'{i} (frozen)' if l.frozen else f'{i}' for i, l in enumerate(layers)])
-    for i, b in enumerate(born): ax.text(total[i], i, f' {b} reborn', va='center', fontsize=9)
+    for i, b in enumerate(created): ax.text(total[i], i, f' {b} recycled', va='center', fontsize=9)
     ax.set(title='Neurons', ylabel='layer', xlim=(0, max(total, default=1)*1.35)); ax.invert_yaxis(); ax.grid(axis='y', visible=False)
     ax.legend(loc='upper center', bbox_to_anchor=(.5, -.14), ncols=3, columnspacing=1, handlelength=1)
 
@@ -831,13 +831,13 @@ def favourites(
 
 # %% ../nbs/07_visualizer.ipynb #NeuronWatch
 class NeuronWatch:
-    "Notes which neurons are reborn, when, and what they responded to before"
+    "Notes which neurons are recycled, when, and what they responded to before"
     def __init__(self,
         brain, # either brain
         x:Tensor, # features the neurons are tried with [B,D]
         y:Tensor, # their labels [B]
         every:int=10, # steps between looks
-        turned:float=.5, # cosine to its old direction below which a neuron counts as reborn
+        turned:float=.5, # cosine to its old direction below which a neuron counts as recycled
     ):
         self.brain, self.x, self.y, self.every, self.turned = brain, x, y, every, turned
         self.births, self.steps = [], 0 # births: dict(step, layer, neuron, was)
@@ -871,7 +871,7 @@ class NeuronWatch:
 def plot(self:NeuronWatch,
     class_names:list[str]=None, # None: the labels' numbers
 )->Figure:
-    "Births along the stream, and what reborn neurons did before and do now"
+    "Births along the stream, and what recycled neurons did before and do now"
     with matplotlib.style.context(figure_style()):
         once = len({(b['layer'], b['neuron']) for b in self.births})
         fig, ax = canvas(8, 3.6, 'AB', f'{len(self.births)} births, {once} neurons', width_ratios=[1, 1.15])
@@ -885,7 +885,7 @@ def plot(self:NeuronWatch,
 
 @patch
 def _draw_flow(self:NeuronWatch, ax, class_names):
-    "How many reborn neurons went from which class to which"
+    "How many recycled neurons went from which class to which"
     C, now = int(self.y.max()) + 1, self.serves()
     last = {(b['layer'], b['neuron']): b['was'] for b in reversed(self.births)} # the first birth tells what was there before
     flow = np.zeros((C + 1, C + 1))
@@ -936,10 +936,10 @@ def film_storm(
 )->list[dict]: # per step: storm (bool), acc, core [C], context [C], core_energy, context_energy, label
     "What happens in a Triarchic Brain as a storm comes and passes"
     film, twin = [], copy_brain(brain)
-    fair, foul = (iter(_forever(d)) for d in (calm, storm))
+    fair, in_storm = (iter(_forever(d)) for d in (calm, storm))
     for raining, n in zip((False, True, False), steps):
         for _ in range(n):
-            acc = twin.update_batch(*next(foul if raining else fair))
+            acc = twin.update_batch(*next(in_storm if raining else fair))
             code, stats = twin.encode(watched[raining][None]), twin.get_stats()
             film.append(dict(storm=raining, acc=acc, core=twin.core(*code)[0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]),
                              core_energy=stats['core_energy'], context_energy=stats['context_energy']))

@@ -2,14 +2,14 @@
 import os, signal, sys
 import torch
 from plasticish.brain import PlasticBrain, TriarchicBrain
-from plasticish.distributed import all_rows, mine, process_group, ranks, traffic
+from plasticish.distributed import all_rows, my_slice, process_group, ranks, bytes_received
 from plasticish.checkpoint import list_checkpoints
 from small import make
 
 KINDS = {'triarchic': lambda: TriarchicBrain(32, 256, 6, 8), 'triarchic, published': lambda: TriarchicBrain(32, 256, 6, 8, published=True),
-         'plastic': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, readers=64), 'plastic, published': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, published=True),
-         'plastic, hebbian': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, None, readers=64, hebbian=True),
-         'plastic, small memory': lambda: PlasticBrain(32, 64, 8, 2, 300, 10, 6, readers=64, memory_settings=dict(policy='informative', storage='int8'))}
+         'plastic': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, n_readout_neurons=64), 'plastic, published': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, published=True),
+         'plastic, hebbian': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, None, n_readout_neurons=64, hebbian=True),
+         'plastic, small memory': lambda: PlasticBrain(32, 64, 8, 2, 300, 10, 6, n_readout_neurons=64, memory_settings=dict(policy='informative', storage='int8'))}
 
 def batches():
     "Two worlds in batches of many sizes, down to fewer rows than processes, a storm, and a return"
@@ -24,9 +24,9 @@ def batches():
 def live(brain, stream, asked):
     "Take a brain through the stream, each process with its share of every batch; what came of it"
     x, y = asked
-    m, out = mine(len(y)), dict(accuracy=[])
+    m, out = my_slice(len(y)), dict(accuracy=[])
     for i, (a, b) in enumerate(stream):
-        share = mine(len(b))
+        share = my_slice(len(b))
         if isinstance(brain, TriarchicBrain): out['accuracy'].append(brain.update_batch(a[share], b[share]))
         else:
             mode = 'plastic' if brain.published else 'auto'
@@ -48,9 +48,9 @@ def brains(out):
         brain, other = build(), build()
         lives[kind] = live(brain, stream, asked)
         other.load_state_dict(lives[kind]['state'])
-        m = mine(len(asked[1]))
+        m = my_slice(len(asked[1]))
         assert torch.equal(all_rows(other.predict(asked[0][m]))[0], lives[kind]['labels']), kind
-    if not ranks()[0]: torch.save((lives, dict(traffic)), out)
+    if not ranks()[0]: torch.save((lives, dict(bytes_received)), out)
 
 def run(out, stop=10**9):
     "A run of the trainer with checkpoints; the rank of the largest number dies at step `stop`"

@@ -1,7 +1,7 @@
 "Checkpoints that are damaged, foreign, too new, too large for the disk, or somebody else's"
 import json, random, resource
 import pytest, torch
-from plasticish.checkpoint import (CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _seal)
+from plasticish.checkpoint import (CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _checksum)
 from small import difference, make, outcome
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_damaged_one_offers_the_one_before_and_overwrites_nothing(saved):
 def reseal(path, change):
     doc = json.loads(path.read_text())
     change(doc)
-    path.write_text(json.dumps({**doc, 'seal': _seal(doc)}))
+    path.write_text(json.dumps({**doc, 'seal': _checksum(doc)}))
 
 @pytest.mark.parametrize('change, said', [
     (lambda d: d.update(version=2), 'newer plasticish'),

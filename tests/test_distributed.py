@@ -29,8 +29,8 @@ def apart(a, b):
 
 def test_two_processes_equal_one(tmp_path):
     for n in 1, 2: well(start(n, 'brains', tmp_path/f'{n}.pt'))
-    (one, silent), (many, traffic) = (torch.load(tmp_path/f'{n}.pt') for n in (1, 2))
-    assert not any(silent.values()) and all(traffic.values())
+    (one, silent), (many, bytes_received) = (torch.load(tmp_path/f'{n}.pt') for n in (1, 2))
+    assert not any(silent.values()) and all(bytes_received.values())
     for kind, a in one.items():
         b = many[kind]
         for k in ('accuracy', 'forgotten', 'percent'): assert a.get(k) == b.get(k), (kind, k)
@@ -38,7 +38,7 @@ def test_two_processes_equal_one(tmp_path):
         if 'shares' in a: assert apart(a['shares'], b['shares']) < 1e-5, kind
         assert a['state'].keys() == b['state'].keys()
         for k, v in a['state'].items():
-            solved = k.endswith(('readout.weight', 'shelter.weight')) or k.startswith('drift')    # from sums in another order, by an ill-conditioned solve
+            solved = k.endswith(('readout.weight', 'storm_readout.weight')) or k.startswith('drift')    # from sums in another order, by an ill-conditioned solve
             assert apart(v, b['state'][k]) < (3e-3 if solved else 5e-6), (kind, k)
 
 @pytest.mark.parametrize('first, then', [(1, 2), (3, 1)])

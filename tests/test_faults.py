@@ -140,7 +140,7 @@ def short_of_memory(kind, spare, pipe):
     ds = cloud(range(10), 24_000)
     (x, y), (u, v) = ((ds.features[a:b], ds.labels[a:b]) for a, b in ((0, 12_000), (12_000, 24_000)))
     phases, tests = [PhaseConfig('a', 1, [(x[:64], y[:64]), (x, y), (u, v)])], dict(a=[(x[:2000], y[:2000])])
-    def newborn(): return TriarchicBrain(16, 4096, 10, 16) if kind == 'triarchic' else PlasticBrain(16, 2048, 16, 2, 4000, 50, 10, readers=4096, probe=12_000)
+    def newborn(): return TriarchicBrain(16, 4096, 10, 16) if kind == 'triarchic' else PlasticBrain(16, 2048, 16, 2, 4000, 50, 10, n_readout_neurons=4096, eval_batch=12_000)
     t = TriarchicTrainer(newborn(), None, phases, eval_loaders=tests) if kind == 'triarchic' else PlasticTrainer(newborn(), phases, tests)
     now = int(Path('/proc/self/statm').read_text().split()[0])*resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + spare*2**20, resource.RLIM_INFINITY))

@@ -6,12 +6,12 @@ from safetensors.torch import load_file, save_file
 from plasticish.brain import PlasticBrain, TriarchicBrain
 from plasticish.eyes import SmallResNet, ImageFiles, PretrainedEyes, cache_features, image_files, image_transform, open_image
 from plasticish.memory import EpisodicMemoryBank, PlasticMetric
-from plasticish.checkpoint import CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _seal
+from plasticish.checkpoint import CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _checksum
 from small import difference
 
 D, C = 6, 4
 x, y = torch.randn(40, D, generator=torch.Generator().manual_seed(0)), torch.arange(40) % C
-KINDS = {'plastic': lambda: PlasticBrain(D, 12, 3, 2, 30, 5, C, readers=16), 'triarchic': lambda: TriarchicBrain(D, 32, C, 3), 'bank': lambda: EpisodicMemoryBank(D, 30, 5, C, metric=PlasticMetric(D, C))}
+KINDS = {'plastic': lambda: PlasticBrain(D, 12, 3, 2, 30, 5, C, n_readout_neurons=16), 'triarchic': lambda: TriarchicBrain(D, 32, C, 3), 'bank': lambda: EpisodicMemoryBank(D, 30, 5, C, metric=PlasticMetric(D, C))}
 def learned(kind, phase='a'):
     o = KINDS[kind]()
     if kind == 'triarchic': o.update_batch(x, y)
@@ -176,7 +176,7 @@ def test_checkpoints_that_would_grow(tmp_path):
     path = write_checkpoint(tmp_path, dict(a=torch.zeros(2, 1024)))
     def body(b):
         doc = json.loads(path.read_text()); doc['body'] = b
-        return json.dumps({**doc, 'seal': _seal(doc)})
+        return json.dumps({**doc, 'seal': _checksum(doc)})
     name = next(iter(load_file(path.with_suffix('.safetensors'))))
     good = path.read_text()
     grow = lambda rows: {'tensor': name, 'rows': rows}

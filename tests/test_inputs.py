@@ -100,7 +100,7 @@ def takes_x(o):
 
 def takes_y(o):
     "Everything of `o` that takes labels"
-    if isinstance(o, EpisodicMemoryBank): return {'update': lambda y: o.update(good_x, y), 'guests': lambda y: o.update(good_x, y, 'storm', True)}
+    if isinstance(o, EpisodicMemoryBank): return {'update': lambda y: o.update(good_x, y), 'temporary': lambda y: o.update(good_x, y, 'storm', True)}
     if isinstance(o, TriarchicBrain): return {m: lambda y, m=m: o.update_batch(good_x, y, m) for m in ('plastic', 'panic')} | {'get_memory_accuracy': lambda y: o.get_memory_accuracy(good_x, y)}
     return {m: lambda y, m=m: o.train_step(good_x, y, m) for m in ('plastic', 'panic', 'auto', 'inference')} | {'evaluate': lambda y: o.evaluate([(good_x, y)])}
 
@@ -176,10 +176,10 @@ def test_constructors(refused):
             for v in vs: refused(f'{cls.__name__} {name}={v!r}', nothing, lambda: cls(**{**good, name: v}), name, kinds=(ValueError, TypeError))
     shares = [float('nan'), 'x', -1., [1]]
     bad(EpisodicMemoryBank, dict(input_dim=D), input_dim=BAD_COUNTS, memory_size=BAD_COUNTS, k_neighbors=BAD_COUNTS, num_classes=BAD_COUNTS, temperature=[0, *shares], policy=['x', None, ['ring']],
-        storage=['x', None, torch.float32], index=['x', None], timid=[1.5, *shares], device=['nowhere'], metric=['cosine'])
-    bad(NeuromodulatedBlock, dict(in_dim=D), in_dim=BAD_COUNTS, hidden_dim=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 4097], lr=[1.5, *shares], gate=[float('nan'), 'x'], readers=BAD_COUNTS[1:], device=['nowhere'])
+        storage=['x', None, torch.float32], index=['x', None], storm_penalty=[1.5, *shares], device=['nowhere'], metric=['cosine'])
+    bad(NeuromodulatedBlock, dict(in_dim=D), in_dim=BAD_COUNTS, hidden_dim=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 4097], lr=[1.5, *shares], gate=[float('nan'), 'x'], n_readout_neurons=BAD_COUNTS[1:], device=['nowhere'])
     bad(PlasticBrain, dict(in_dim=D, hidden_dim=8, sparsity_k=2, memory_size=9), in_dim=BAD_COUNTS, hidden_dim=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 9], num_layers=BAD_COUNTS[1:], memory_size=BAD_COUNTS,
-        k_neighbors=BAD_COUNTS, num_classes=BAD_COUNTS, lr_brain=[1.5, *shares], power=[0, *shares], temperature=[0, *shares], shrinkage=[1.5, *shares], readout=shares, readers=BAD_COUNTS, probe=BAD_COUNTS,
+        k_neighbors=BAD_COUNTS, num_classes=BAD_COUNTS, lr_brain=[1.5, *shares], power=[0, *shares], temperature=[0, *shares], shrinkage=[1.5, *shares], readout=shares, n_readout_neurons=BAD_COUNTS, eval_batch=BAD_COUNTS,
         reward=['x', None], device=['nowhere'], eyes=[3])
     bad(TriarchicBrain, dict(in_size=D, hidden_size=16, sparsity_k=2), in_size=BAD_COUNTS, hidden_size=BAD_COUNTS, out_size=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 17], power=[0, *shares], device=['nowhere'], eyes=[3])
 

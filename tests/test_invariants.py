@@ -125,7 +125,7 @@ def valid(brain):
 @given(steps=LIFE, published=st.booleans(), layers=st.integers(0, 3), size=st.sampled_from([40, 1000]))
 def test_surgery_in_any_order(steps, published, layers, size):
     "Whatever is added, removed, frozen, forgotten or reloaded, the brain answers and learns on"
-    def new(): return PlasticBrain(D, 12, 3, layers, size, 5, C, readers=24, published=published)
+    def new(): return PlasticBrain(D, 12, 3, layers, size, 5, C, n_readout_neurons=24, published=published)
     brain = live(new(), new, steps)
     brain.train_step(*drawn(9, 5)); brain.consolidate(); valid(brain)
 
@@ -192,7 +192,7 @@ def test_a_context_is_gone_in_the_end(n, seed, more):
 @given(n=st.integers(1, 40), m=st.integers(1, 40), seed=st.integers(0, 10**6), add=st.booleans())
 def test_forgetting_is_as_if_it_had_never_been(n, m, seed, add):
     "Until something had to be evicted, a phase that is forgotten leaves the sums of a brain that never saw it"
-    def new(): return PlasticBrain(D, 12, 3, 2, 500, 5, C, readers=24)
+    def new(): return PlasticBrain(D, 12, 3, 2, 500, 5, C, n_readout_neurons=24)
     saw, never = new(), new()
     for b in (saw, never):
         b.train_step(*drawn(m, seed + 1), phase='kept')
