@@ -53,7 +53,7 @@ class _LayerAnswer(nn.Module):
         self.read = StoredRows(layer.encoder[:layer.n_readout_neurons].cpu().clone(), precision) if reads else None
         self.encoder, self.k = StoredRows(layer.encoder.cpu(), precision) if layer.open else None, layer.sparsity_k
         if layer.open:
-            self.register_buffer('decoder', layer.decoder.cpu().clone())
+            self.register_buffer('decoder', (layer.encoder if layer.decoder is None else layer.decoder).cpu().clone())
             self.register_buffer('gate', layer.gate.cpu().clone())
 
     def forward(self,
