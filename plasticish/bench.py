@@ -289,7 +289,7 @@ def step_seconds(
     fills, # numbers of items in the memory
     rounds:int=3, # of which the median is taken
     batch:int=256, # rows per step
-    device='cpu',
+    device='cpu', # where to compute
     **settings # of the brain
 ) -> dict:  # way -> median seconds at each fill
     "A step at several fills of the memory: the published way, and ours with the published rules"
@@ -354,7 +354,7 @@ def bench_published(
     samples:int=50_000, # of both phases
     epochs:int=3, # passes of the published way
     side:int=224, # pixels that the published eyes see
-    device='cpu',
+    device='cpu', # where to compute
     **settings # of the brain
 ) -> list:  # of Timing
     "Both phases of CIFAR-10: the published way against ours"

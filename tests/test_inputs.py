@@ -64,7 +64,7 @@ def subject(kind):
 def picture(o):
     "Everything that `o` could remember, to the bit"
     plain = lambda v: isinstance(v, (int, float, str, bool, type(None), list, dict, tuple)) 
-    return {n: ({k: v.clone() for k, v in m._buffers.items()}, copy.deepcopy({k: v for k, v in vars(m).items() if plain(v) and not k.startswith('_')}))
+    return {n: ({k: v.clone() for k, v in m._buffers.items() if v is not None}, copy.deepcopy({k: v for k, v in vars(m).items() if plain(v) and not k.startswith('_')}))
             for n, m in o.named_modules()} | {'draws': torch.get_rng_state()}
 
 TRIED = []
@@ -180,7 +180,7 @@ def test_constructors(refused):
     bad(NeuromodulatedBlock, dict(in_dim=D), in_dim=BAD_COUNTS, hidden_dim=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 4097], lr=[1.5, *shares], gate=[float('nan'), 'x'], n_readout_neurons=BAD_COUNTS[1:], device=['nowhere'])
     bad(PlasticBrain, dict(in_dim=D, hidden_dim=8, sparsity_k=2, memory_size=9), in_dim=BAD_COUNTS, hidden_dim=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 9], num_layers=BAD_COUNTS[1:], memory_size=BAD_COUNTS,
         k_neighbors=BAD_COUNTS, num_classes=BAD_COUNTS, lr_brain=[1.5, *shares], power=[0, *shares], temperature=[0, *shares], shrinkage=[1.5, *shares], readout=shares, n_readout_neurons=BAD_COUNTS, eval_batch=BAD_COUNTS,
-        reward=['x', None], device=['nowhere'], eyes=[3])
+        device=['nowhere'], eyes=[3])
     bad(TriarchicBrain, dict(in_size=D, hidden_size=16, sparsity_k=2), in_size=BAD_COUNTS, hidden_size=BAD_COUNTS, out_size=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 17], power=[0, *shares], device=['nowhere'], eyes=[3])
 
 def test_feature_sets(refused, tmp_path):
