@@ -699,7 +699,7 @@ def cache_features(
     progress: bool = True,  # show a bar
 ) -> FeatureDataset:  # memory-mapped features in the order of the data set
     "Compute features once and keep them on disk, keyed by weights, preprocessing, data and transform"
-    ds = data.dataset if isinstance(data, DataLoader) else data
+    ds = getattr(data, 'dataset', data) if isinstance(data, DataLoader) else data
     _check_data(ds)
     if isinstance(ds, FeatureDataset): return ds
     if not callable(eyes): raise TypeError(f"eyes: expected something callable on images, got {eyes!r}")
