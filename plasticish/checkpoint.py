@@ -8,10 +8,11 @@ import hashlib, json, os
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
+from .common import write_atomic
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'CheckpointError', 'write_atomic', 'list_checkpoints',
-           'write_checkpoint', 'read_checkpoint']
+__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'CheckpointError', 'list_checkpoints', 'write_checkpoint',
+           'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 1, 2**32
@@ -87,24 +88,6 @@ def _unruns(runs):
     "The list that `_runs` was given; raises `ValueError` for one that would not fit in memory"
     if not all(isinstance(n, int) and n > 0 for n, _ in runs) or sum(n for n, _ in runs) > MAX_ROWS: raise ValueError(f'a history of more than {MAX_ROWS} rows')
     return [v for n, v in runs for _ in range(n)]
-
-# %% ../nbs/workshop/checkpoint.ipynb #_fsync
-def _fsync(path):
-    "Force a file or a folder to the disk"
-    fd = os.open(path, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
-
-# %% ../nbs/workshop/checkpoint.ipynb #_appear
-def write_atomic(path, write):
-    "Let `write(temporary path)` make a file, then give it its name"
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        write(tmp)
-        _fsync(tmp)
-        os.replace(tmp, path)
-        _fsync(path.parent)
-    finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/workshop/checkpoint.ipynb #_sha
 def _sha(path):

@@ -16,7 +16,7 @@ __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'RENAMED', 'ch
            'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision',
            'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card',
            'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified', 'no_grad', 'in_turn', 'Table',
-           'write_text_atomic']
+           'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -395,12 +395,32 @@ class Table:
         note = f'<p>{html.escape(self.note)}</p>' if self.note else ''
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
 
-# %% ../nbs/workshop/common.ipynb #write_atomically
-def write_text_atomic(path:Path, text:str):
-    "Write `text` atomically: if the process is killed, `path` holds the old text or all of the new text"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    f = tempfile.NamedTemporaryFile('w', dir=path.parent, prefix=path.name, suffix='.tmp', delete=False)
+# %% ../nbs/workshop/common.ipynb #_fsync
+def _fsync(path):
+    "Force a file or a folder to the disk"
+    fd = os.open(path, os.O_RDONLY)
+    try: os.fsync(fd)
+    finally: os.close(fd)
+
+# %% ../nbs/workshop/common.ipynb #write_atomic
+def write_atomic(
+    path: Path,  # of the file
+    write,  # called with the name of a temporary file beside it, which it makes
+):
+    "Let `write` make a file, then give it its name, so that it appears whole or not at all"
+    tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with f: f.write(text); f.flush(); os.fsync(f.fileno())
-        os.replace(f.name, path)
-    except BaseException: os.unlink(f.name); raise
+        write(tmp)
+        _fsync(tmp)
+        os.replace(tmp, path)
+        _fsync(path.parent)
+    finally: tmp.unlink(missing_ok=True)
+
+# %% ../nbs/workshop/common.ipynb #write_atomically
+def write_text_atomic(
+    path: Path,  # of the file; its folder is made
+    text: str,  # what it is to hold, written as utf-8
+):
+    "Write `text` so that `path` holds the old text or all of the new one, whenever the process is killed"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda tmp: tmp.write_text(text, encoding='utf-8'))

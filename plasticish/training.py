@@ -699,8 +699,9 @@ class PlasticTrainer(Trainer):
 
 @patch
 def learn(self:PlasticTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
-    "`brain.train_step` in the mode of the phase"
-    return self.brain.train_step(x, y, mode=phase.mode, memorize=phase.memorize, phase=phase.name)
+    "`brain.train_step` in the mode of the phase; a phase of mode 'inference' only watches"
+    memorize = phase.memorize and phase.mode != 'inference'
+    return self.brain.train_step(x, y, mode=phase.mode, memorize=memorize, phase=phase.name)
 
 # %% ../nbs/06_trainer.ipynb #PlasticTrainer-quick_stats
 @patch
