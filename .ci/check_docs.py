@@ -1,6 +1,9 @@
 """What a reader may expect of every public name: a one-line docstring, every parameter explained (by a comment on its line, or by name in the docstring),
 and an example that runs in the notebook (not for the parts of the bench and the arena in 08, which are shown by what they are part of). A method that overrides a documented one need not say it again. Prints what is missing and fails if anything is."""
-import ast, json, re, sys
+import ast
+import json
+import re
+import sys
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent

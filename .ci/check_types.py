@@ -1,6 +1,10 @@
 """Check the package's types with mypy. Two habits of this code hide types from a checker: methods that `@patch` adds to a class
 after it, and buffers that `register_buffer` names in a string. A copy in which both stand in the class itself is what mypy sees."""
-import ast, re, subprocess, sys, tempfile
+import ast
+import re
+import subprocess
+import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 

@@ -1,5 +1,6 @@
 "Check that `.ci/lowest.txt` pins exactly the lower bounds of settings.ini, so that what is promised is what is tested"
-import re, sys
+import re
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -9,6 +9,7 @@ root, data = (os.path.abspath(p) for p in sys.argv[1:3])
 sys.path.insert(0, root)
 os.chdir(os.path.dirname(data))  # nothing called plasticish may hide the checkout
 import torch  # noqa: E402
+
 from plasticish import PlasticBrain, TriarchicBrain  # noqa: E402
 from plasticish.eyes import cifar10_features  # noqa: E402
 

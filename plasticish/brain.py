@@ -23,8 +23,7 @@ from .eyes import PretrainedEyes
 from .memory import EpisodicMemoryBank, check_phase, vote
 from .published import PublishedPlasticStep, PublishedTriarchicStep, published_reward
 from plasticish.sparse_layer import (
-    PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify, k_winners,
-    sparse_code, sparse_matmul,
+    PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify, k_winners, sparse_matmul,
 )
 
 # %% ../nbs/05_brain.ipynb #check_eyes

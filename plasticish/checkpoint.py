@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/checkpoint.ipynb #imports
 from __future__ import annotations
-import hashlib, json, os
+import hashlib, json
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor

@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import functools, hashlib, html, json, logging, math, os, pickle, tempfile, threading
+import functools, hashlib, html, json, logging, math, os, pickle, threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar

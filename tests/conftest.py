@@ -1,6 +1,9 @@
-import multiprocessing, sys
+import multiprocessing
+import sys
 from pathlib import Path
-import pytest, torch
+
+import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)

@@ -1,10 +1,14 @@
 "What a process of test_distributed.py does: python ranks.py TASK OUT"
-import os, signal, sys
+import os
+import signal
+import sys
+
 import torch
-from plasticish.brain import PlasticBrain, TriarchicBrain
-from plasticish.distributed import all_rows, my_slice, process_group, ranks, bytes_received
-from plasticish.checkpoint import list_checkpoints
 from small import make
+
+from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.checkpoint import list_checkpoints
+from plasticish.distributed import all_rows, bytes_received, my_slice, process_group, ranks
 
 KINDS = {'triarchic': lambda: TriarchicBrain(32, 256, 6, 8), 'triarchic, published': lambda: TriarchicBrain(32, 256, 6, 8, published=True),
          'plastic': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, n_readout_neurons=64), 'plastic, published': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, published=True),

@@ -1,6 +1,8 @@
 "A run small enough to be killed often: two worlds and a noisy storm, in features"
 import time
+
 import torch
+
 from plasticish.brain import PlasticBrain, TriarchicBrain
 from plasticish.eyes import FeatureDataset
 from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer

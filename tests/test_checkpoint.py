@@ -1,8 +1,14 @@
 "Checkpoints that are damaged, foreign, too new, too large for the disk, or somebody else's"
-import json, random, resource
-import pytest, torch
-from plasticish.checkpoint import (CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _checksum)
+import json
+import random
+import resource
+
+import pytest
+import torch
 from small import difference, make, outcome
+
+from plasticish.checkpoint import CheckpointError, _checksum, list_checkpoints, read_checkpoint, write_checkpoint
+
 
 @pytest.fixture
 def saved(tmp_path):
@@ -101,7 +107,8 @@ def test_nan_in_a_checkpoint_is_refused(tmp_path):
 
 def full_disk(folder, pipe):
     "Train on while no file may grow beyond a few bytes"
-    import logging, signal
+    import logging
+    import signal
     said = []
     logging.getLogger('plasticish').addHandler(type('H', (logging.Handler,), {'emit': lambda self, r: said.append(r.getMessage())})())
     cls, args, kwargs = make(epochs=1, checkpoint_dir=folder, save_every=5)

@@ -1,7 +1,11 @@
 "The commands as a person calls them: in a process of their own"
-import csv, os, signal, subprocess, sys, time
-from pathlib import Path
-import pytest
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
 
 def start(command, *args, **kwargs):
     "Start a console script as its entry point does"

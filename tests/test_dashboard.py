@@ -1,8 +1,17 @@
 "The dashboard in a browser: Voila serves a notebook, Chromium presses its buttons"
-import importlib.util, json, os, shutil, socket, subprocess, sys
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
-import pytest, plasticish
+
+import pytest
+
+import plasticish
 
 CHROMIUM, DRIVER = (next(filter(None, map(shutil.which, names)), None) for names in (('chromium', 'chromium-browser', 'google-chrome'), ('chromedriver', 'chromium.chromedriver')))
 MISSING = [n for n, there in dict(chromium=CHROMIUM, chromedriver=DRIVER).items() if not there] + [m for m in ('voila', 'ipykernel', 'selenium') if not importlib.util.find_spec(m)]

@@ -1,9 +1,13 @@
 "The same seed gives the same run, in another process and with loaders that work in processes"
 import random
-import numpy as np, torch
-from torch.utils.data import DataLoader, Dataset
-from plasticish.training import PhaseConfig
+
+import numpy as np
+import torch
 from small import D, cloud, difference, make, outcome
+from torch.utils.data import DataLoader, Dataset
+
+from plasticish.training import PhaseConfig
+
 
 def run(pipe, noise):
     torch.set_num_threads(1)

@@ -1,7 +1,13 @@
 "Several processes learn what one would, and when one of them dies the others say so, and the run goes on"
-import os, subprocess, sys, time
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
-import pytest, torch
+
+import pytest
+import torch
+
 from plasticish.checkpoint import list_checkpoints, read_checkpoint
 
 HERE = Path(__file__).parent

@@ -1,7 +1,12 @@
 "An exported brain answers in a process that has no plasticish"
-import subprocess, sys, threading
-import pytest, torch
-from small import cloud, D
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+from small import D, cloud
+
 from plasticish import PlasticBrain, PretrainedEyes, TriarchicBrain, export
 
 ALONE = '''

@@ -1,12 +1,22 @@
 "Killed processes, full disks, shared folders, no network, many threads"
-import copy, os, random, resource, signal, socket, subprocess, sys, threading, time
+import copy
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
-import pytest, torch
-import numpy as np
-from plasticish.brain import PlasticBrain, TriarchicBrain
-from plasticish.eyes import FeatureDataset, ImageArray, PretrainedEyes, cache_features
-from plasticish.memory import EpisodicMemoryBank
+
+import pytest
+import torch
 from small import cloud, kill_somewhere, tell
+
+from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.eyes import ImageArray, cache_features
+from plasticish.memory import EpisodicMemoryBank
 
 D = 6
 def look(images): return images.float().mean((2, 3)).repeat(1, 2)  # [B,3,h,w] -> [B,6]
@@ -21,7 +31,7 @@ class Slow:
 
 def pictures(): return ImageArray(torch.randint(256, (60, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.uint8), torch.arange(60) % 5, list('abcde'))
 def caching(folder, pipe, pause=.002):
-    time_of, told = time.monotonic, iter(range(0, 10**6, 10))
+    told = iter(range(0, 10**6, 10))
     time.monotonic = lambda: next(told)  # flush after every batch
     cache_features(Slow(pipe, pause), pictures(), cache_dir=folder, batch_size=3, progress=False)
 

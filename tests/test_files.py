@@ -1,13 +1,30 @@
 "Files that strangers wrote: state dicts, weights, caches, checkpoints and images that are damaged or made to do harm"
-import io, json, os, pickle, random, struct, zipfile
-import numpy as np, pytest, torch
+import io
+import json
+import os
+import pickle
+import random
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from plasticish.brain import PlasticBrain, TriarchicBrain
-from plasticish.eyes import SmallResNet, ImageFiles, PretrainedEyes, cache_features, image_files, image_transform, open_image
-from plasticish.memory import EpisodicMemoryBank, PlasticMetric
-from plasticish.checkpoint import CheckpointError, list_checkpoints, read_checkpoint, write_checkpoint, _checksum
 from small import difference
+
+from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.checkpoint import CheckpointError, _checksum, read_checkpoint, write_checkpoint
+from plasticish.eyes import (
+    PretrainedEyes,
+    SmallResNet,
+    cache_features,
+    image_files,
+    image_transform,
+    open_image,
+)
+from plasticish.memory import EpisodicMemoryBank, PlasticMetric
 
 D, C = 6, 4
 x, y = torch.randn(40, D, generator=torch.Generator().manual_seed(0)), torch.arange(40) % C
@@ -157,7 +174,7 @@ def test_feature_caches(tmp_path):
                 else:
                     with pytest.raises(ValueError, match='^cache_dir: expected a complete feature cache .* damaged'): cache_features(look, pictures, cache_dir=tmp_path, progress=False)
     assert not (tmp_path/'crime').exists()
-    rng, changed = random.Random(0), 0
+    rng = random.Random(0)
     for n, data in files.items(): (folder/n).write_bytes(data)
     for i in range(150):
         name = rng.choice(list(files))
@@ -186,7 +203,7 @@ def test_checkpoints_that_would_grow(tmp_path):
     bad = [grow(10**12), grow(-1), grow(0), grow(2.5), grow('9'), grow(None), grow([3]), many, {'tensor': '../../../etc/passwd'}, {'tensor': [1]}, {'dict': [[1]]}, {'dict': 3}, {'list': 3}, {'set': []}, {}, {'a': 1, 'b': 2}, {'dict': [[[1], 2]]}, nest]
     for b in bad:
         path.write_text(body(b))
-        try: state = read_checkpoint(path)
+        try: read_checkpoint(path)
         except CheckpointError: continue
         assert b is nest, b
     for depth in (300, 500, 900, 2000, 90_000):

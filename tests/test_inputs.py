@@ -1,13 +1,18 @@
 "Calls that cannot be right: one clear error that names the argument, and nothing has moved"
 import copy
-import numpy as np, pytest, torch
-from hypothesis import given, settings, strategies as st
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import cloud, difference
 from torch import nn
+
 from plasticish.brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
 from plasticish.eyes import FeatureDataset, PretrainedEyes, cache_features
 from plasticish.memory import EpisodicMemoryBank
 from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer
-from small import cloud, difference
 
 D, C, B = 8, 5, 6
 good_x, good_y = torch.randn(B, D, generator=torch.Generator().manual_seed(1)), torch.arange(B) % C

@@ -1,12 +1,14 @@
 "What must hold whatever happens: properties, tried on random histories"
 import torch
-from hypothesis import HealthCheck, given, settings, strategies as st
-from plasticish.brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain, encoder_sums
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small import difference
+
+from plasticish.brain import PlasticBrain, TriarchicBrain, encoder_sums
 from plasticish.consolidation import gram_add_, mirrored
 from plasticish.context import ContextWeights
-from plasticish.memory import EpisodicMemoryBank, PlasticMetric, survivors, class_quotas
-from plasticish.sparse_layer import RunningMetric, code_values, k_winners, sparse_code
-from small import difference
+from plasticish.memory import EpisodicMemoryBank, PlasticMetric, class_quotas, survivors
+from plasticish.sparse_layer import RunningMetric, k_winners, sparse_code
 
 D, C = 6, 4
 def tries(n): return settings(max_examples=n, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -62,7 +64,7 @@ def test_what_the_bank_holds(policy, storage, metric, size, steps):
             assert left < before if gone else left == before
             assert all({'ids': i in arg if what == 'ids' else None, 'label': truth[i][0] == arg, 'phase': truth[i][1] == arg}[what] for i in before - left)
             forgotten += gone
-        elif what == 'clear': forgotten += len(b); b.clear(); evicted_at_clear = True
+        elif what == 'clear': forgotten += len(b); b.clear()
         elif what == 'refresh': b.refresh()
         else:
             saved = {k: v.clone() for k, v in b.state_dict().items()}

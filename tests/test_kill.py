@@ -1,8 +1,15 @@
 "A run that is killed, again and again, ends as if nothing had happened"
-import os, random, signal, time
-import pytest, torch
-from plasticish.checkpoint import list_checkpoints, read_checkpoint
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
 from small import difference, kill_somewhere, make, outcome, tell
+
+from plasticish.checkpoint import list_checkpoints, read_checkpoint
+
 
 def go_on(kind, folder, pipe):
     "Resume from `folder`, or begin, and tell every step"
@@ -64,7 +71,8 @@ def receive(pipe):
     except (EOFError, OSError): return None
 
 def stop_politely(folder, pipe):
-    import contextlib, io
+    import contextlib
+    import io
     torch.set_num_threads(1)
     cls, args, kwargs = make(checkpoint_dir=folder)
     trainer = cls(*args, **kwargs).on('step_end', lambda t, info: tell(pipe, info['step']))

@@ -1,8 +1,11 @@
 "Numbers at the edge: nothing, all the same, one class, a thousand, one feature, four thousand, half precision; and the same again"
-import pytest, torch
+import pytest
+import torch
+from small import difference
+
 from plasticish.brain import PlasticBrain, TriarchicBrain
 from plasticish.memory import EpisodicMemoryBank, PlasticMetric
-from small import difference
+
 
 def drawn(n, D, C, seed=0):
     g = torch.Generator().manual_seed(seed)

@@ -1,5 +1,8 @@
 "The built wheel works away from the checkout, weights included"
-import os, shutil, subprocess, sys
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
