@@ -943,6 +943,43 @@ def load_state_dict(self:TriarchicBrain, state_dict, strict:bool=True, assign:bo
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
     return load_whole(self, state_dict, strict, assign)
 
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-projection
+@patch(as_prop=True)
+def projection(self:TriarchicBrain)->Tensor: # [H,D]
+    "Directions of the neurons"
+    return self.base.weight
+
+@patch(as_prop=True)
+def w_core(self:TriarchicBrain)->Tensor: # [C,H]
+    "Slow weights"
+    return self.core.weight.T
+
+@patch(as_prop=True)
+def w_context(self:TriarchicBrain)->Tensor: # [C,H]
+    "Fast weights"
+    return self.context.weight.T
+
+@patch(as_prop=True)
+def importance(self:TriarchicBrain)->Tensor: # [C,H]
+    "How settled each slow weight is"
+    return self.core.importance.T
+
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-neuron_utility
+@patch(as_prop=True)
+def neuron_utility(self:TriarchicBrain)->Tensor: # [H]
+    "Running share of inputs that each neuron answers"
+    return self.base.rate
+
+@patch(as_prop=True)
+def freq_count(self:NeuromodulatedBlock)->Tensor: # [H]
+    "How often each neuron has fired"
+    return self.activity
+
+@patch(as_prop=True)
+def maturity_mask(self:NeuromodulatedBlock)->Tensor: # [H]
+    "1 where a neuron is mature"
+    return self.maturity
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_facts
 @patch
 def _facts(self:PlasticBrain):
