@@ -23,7 +23,8 @@ from .eyes import PretrainedEyes
 from .memory import EpisodicMemoryBank, check_phase, vote
 from .published import PublishedPlasticStep, PublishedTriarchicStep, published_reward
 from plasticish.sparse_layer import (
-    PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify, k_winners, sparse_matmul,
+    PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify, k_winners, sparse_code,
+    sparse_matmul,
 )
 
 # %% ../nbs/05_brain.ipynb #check_eyes
@@ -191,7 +192,8 @@ def update_batch(self:TriarchicBrain,
         raise ValueError(f"mode: expected 'plastic' or 'panic', got {mode!r}")
     x = self.features(x)
     y = check_targets(y, self.out_size, len(x)).to(self.device)
-    logits, val, y = (PublishedTriarchicStep(self) if self.published else self._step_)(x, y, mode)
+    step = PublishedTriarchicStep(self, sparse_code, class_error) if self.published else self._step_
+    logits, val, y = step(x, y, mode)
     self.active.copy_((val > 0).sum()/len(y))
     return (logits.argmax(1) == y).float().mean().item()
 

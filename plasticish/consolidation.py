@@ -132,7 +132,9 @@ def code_gram_add_(G:Tensor, # [R,R], changed in place
                    block:int=512 # rows at a time
                   ):
     "Add alpha q'q to the lower triangle of `G`; the products are exact (after Jacob et al. 2018)"
-    for i in range(0, len(G), block): G[i:i + block, :i + block].add_(torch._int_mm(q[:, i:i + block].T, q[:, :i + block]), alpha=alpha)
+    for i in range(0, len(G), block):
+        products = torch._int_mm(q[:, i:i + block].T, q[:, :i + block])
+        G[i:i + block, :i + block].add_(products, alpha=alpha)
 
 # %% ../nbs/02_consolidation.ipynb #evidence_weight
 def evidence_weight(
@@ -214,15 +216,18 @@ class PlasticReadout(HostBuffers):
                 ):
         super().__init__()
         self.ridge, self.wait = ridge, wait
-        self.step = min(1., 8*in_dim**-.5)/127 # of activities as integers; random directions hardly ever exceed eight standard deviations
+        # step of activities as integers: random directions hardly ever exceed eight standard deviations
+        self.step = min(1., 8*in_dim**-.5)/127
         f = lambda *s: torch.zeros(*s, device=device)
         self.register_buffer('lateral', f(0, 0))         # sum of h h'
         self.register_buffer('target', f(0, n_classes))  # sum of h onehot(y)'
         self.register_buffer('weight', f(0, n_classes))
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
-        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64))  # waiting, taken in, taken in at the last fit
-        self.register_buffer('known', torch.zeros(2, n_classes, dtype=torch.int64)) # inputs of each class: now, waiting ones included, and at the last fit
+        # waiting, taken in, taken in at the last fit
+        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64))
+        # inputs of each class: now, waiting ones included, and at the last fit
+        self.register_buffer('known', torch.zeros(2, n_classes, dtype=torch.int64))
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-forward
 @patch
@@ -248,8 +253,11 @@ def resize_(self:PlasticReadout,
     "Rearrange neurons and widen the answer; what is new begins at zero"
     old = keep.clamp(min=0)
     on = (keep >= 0).to(self.lateral)
-    pick = lambda m: F.pad(m[old] * on[:, None], (0, n_classes - m.shape[1])) if len(m) else m.new_zeros(len(keep), n_classes)
-    lateral = mirrored(self.lateral)[old][:, old] * on[:, None] * on if len(self.lateral) else self.lateral.new_zeros(len(keep), len(keep))
+    def pick(m):
+        if not len(m): return m.new_zeros(len(keep), n_classes)
+        return F.pad(m[old] * on[:, None], (0, n_classes - m.shape[1]))
+    if len(self.lateral): lateral = mirrored(self.lateral)[old][:, old] * on[:, None] * on
+    else: lateral = self.lateral.new_zeros(len(keep), len(keep))
     self.lateral, self.target, self.weight = lateral, pick(self.target), pick(self.weight)
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-take_in_
@@ -262,10 +270,12 @@ def take_in_(self:PlasticReadout,
             ):
     "Hebb for the neurons: among each other, and with the classes"
     self.counters[1] += sign * (len(y) if n is None else n)
-    if len(h) and h.shape[1] > 1 and h.dtype == torch.bfloat16 and int8_is_native(h.device) and float(h.amax()) <= 127*self.step:
+    suits_int8 = len(h) and h.shape[1] > 1 and h.dtype == torch.bfloat16 and int8_is_native(h.device)
+    if suits_int8 and float(h.amax()) <= 127*self.step:
         q = int_codes(h, self.step)
         code_gram_add_(self.lateral, q, sign*self.step**2)
-        self.target.T.add_(torch._int_mm(F.one_hot(y, self.target.shape[1]).to(torch.int8).T, q), alpha=sign*self.step)
+        hot = F.one_hot(y, self.target.shape[1]).to(torch.int8)
+        self.target.T.add_(torch._int_mm(hot.T, q), alpha=sign*self.step)
     else:
         gram_add_(self.lateral, h.float(), sign)
         self.target.T.index_add_(0, y, h.float(), alpha=sign)
@@ -273,7 +283,7 @@ def take_in_(self:PlasticReadout,
 # %% ../nbs/02_consolidation.ipynb #ridge_solve
 def ridge_solve(A:Tensor, # sums of products [R,R], lower triangle; changed in place
                 b:Tensor, # [R,C]
-                ridge:float # share of the mean diagonal added to it; ten times more, and again, where rounding has left less than nothing
+                ridge:float # share of the mean diagonal added to it; tenfold, and again, until `A` is positive
                )->Tensor: # [R,C]
     "Weights of a ridge regression from its sums"
     size = A.diagonal().mean().clamp(min=1e-12)
@@ -304,7 +314,8 @@ def fit_(self:PlasticReadout,
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
     for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y', 'known'):
-        if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
+        if prefix + k not in state: continue
+        setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
     shared_state(self, 'lateral target', state, prefix, load=True)
 
@@ -318,8 +329,9 @@ def firings(h:Tensor # activity, not negative [B,R]
            )->Tensor: # float32 [R]
     "How many inputs each neuron fired for"
     on = h.bool()
-    if int8_is_native(h.device): return torch._int_mm(torch.ones(1, len(h), dtype=torch.int8), on.view(torch.int8))[0].float()
-    return torch.ones(len(h), device=h.device) @ on.float()
+    if not int8_is_native(h.device): return torch.ones(len(h), device=h.device) @ on.float()
+    ones = torch.ones(1, len(h), dtype=torch.int8)
+    return torch._int_mm(ones, on.view(torch.int8))[0].float()
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-room_
 @patch
@@ -347,17 +359,23 @@ def note_(self:PlasticReadout,
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-due
 @patch
 def due(self:PlasticReadout)->bool:
-    "Is it time for a fit? First when a quarter as many inputs have come as there are neurons (in a storm, whose readout has none as yet, at once), then when some class has doubled and enough has come to be worth the price"
+    "Is it time for a fit? First when inputs pass a quarter of the neurons, then when some class has doubled"
     R, (waiting, seen, fitted) = len(self.target), self.counters.tolist()
-    if not fitted: return waiting + seen > R//4
-    return waiting + seen - fitted > R//8 and bool((self.known[0] > 2*self.known[1] + R//64).any())
+    if not fitted: return waiting + seen > R//4  # a storm readout has no neurons yet: at once
+    enough = waiting + seen - fitted > R//8      # to be worth the price
+    return enough and bool((self.known[0] > 2*self.known[1] + R//64).any())
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-sound
 @patch
 def validate(self:PlasticReadout):
     "Raise `ValueError` if the sums do not fit each other"
     R, n = len(self.lateral), int(self.counters[0])
-    if self.lateral.shape != (R, R) or len(self.target) != R or self.weight.shape != self.target.shape: raise ValueError('the sums of a readout do not fit each other')
-    if self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1] or not 0 <= n <= self.wait or len(self.waiting) != self.wait: raise ValueError('the inputs that wait do not fit')
-    if self.known.ndim != 2 or len(self.known) != 2 or self.known.numel() and int(self.known.min()) < 0: raise ValueError('the inputs counted for each class do not fit')
-    if n and not (0 <= int(self.waiting_y[:n].min()) and int(self.waiting_y[:n].max()) < MAX_CLASSES): raise ValueError('labels that wait lie out of range')
+    if self.lateral.shape != (R, R) or len(self.target) != R or self.weight.shape != self.target.shape:
+        raise ValueError('the sums of a readout do not fit each other')
+    if (self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1]
+        or not 0 <= n <= self.wait or len(self.waiting) != self.wait):
+        raise ValueError('the inputs that wait do not fit')
+    if self.known.ndim != 2 or len(self.known) != 2 or self.known.numel() and int(self.known.min()) < 0:
+        raise ValueError('the inputs counted for each class do not fit')
+    if n and not (0 <= int(self.waiting_y[:n].min()) and int(self.waiting_y[:n].max()) < MAX_CLASSES):
+        raise ValueError('labels that wait lie out of range')

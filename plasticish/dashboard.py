@@ -57,9 +57,11 @@ class Control:
 
     def set(self, value):
         "Turn to `value`; raises `ValueError` outside the range"
-        if not self.low <= value <= self.high: raise ValueError(f'{self.name}: expected {self.low:g} to {self.high:g}, got {value:g}')
+        if not self.low <= value <= self.high:
+            raise ValueError(f'{self.name}: expected {self.low:g} to {self.high:g}, got {value:g}')
         for obj, attr in self.places(): setattr(obj, attr, int(value) if self.whole else float(value))
 
+# %% ../nbs/workshop/dashboard.ipynb #controls
 def controls(brain)->list[Control]:
     "Learning rates, winners and neighbours, as far as `brain` has them"
     has = lambda o, *attrs: [(o, a) for a in attrs if isinstance(getattr(o, a, None), (int, float))]
@@ -69,7 +71,12 @@ def controls(brain)->list[Control]:
     vote = lambda: has(getattr(brain, 'memory', None), 'k_neighbors')
     fast = lambda: has(getattr(brain, 'context', None), 'rate')
     sizes = [len(W) for W in directions(brain)] or [brain.hidden_dim]
-    found = [('learning rate', rate, 1e-4, 1., False), ('winners k', wins, 1, min(sizes), True), ('neighbours', vote, 1, 200, True), ('context rate', fast, 1e-3, 2., False)]
+    found = [
+        ('learning rate', rate, 1e-4, 1., False),
+        ('winners k', wins, 1, min(sizes), True),
+        ('neighbours', vote, 1, 200, True),
+        ('context rate', fast, 1e-3, 2., False),
+    ]
     return [Control(*d) for d in found if d[1]()]
 
 # %% ../nbs/workshop/dashboard.ipynb #LivePage
@@ -83,25 +90,39 @@ class LivePage:
         with matplotlib.style.context(figure_style()):
             self.fig = Figure(figsize=(8, 3.9))
             self.fig.set_layout_engine('none')
-            top = self.fig.add_gridspec(1, 2, width_ratios=[1.5, 1], left=.085, right=.985, top=.86, bottom=.46, wspace=.2)
-            low = self.fig.add_gridspec(1, n_inputs, left=.01, right=.99, top=.26, bottom=.01, wspace=.12)
             self.title = self.fig.text(.01, .955, '', fontsize=11, fontweight='bold')
-            self.acc, self.move = self.fig.add_subplot(top[0]), self.fig.add_subplot(top[1])
-            self.task, = self.acc.plot([], [], color=TASK, label='task, before learning')
-            self.kept, = self.acc.plot([], [], color=MEMORY, label='all tasks')
-            self.alarm, = self.acc.plot([], [], 's', ms=4, color=CONTEXT, label='alarm')
-            self.lines = {k: self.move.plot([], [], color=c, label=k.replace('_', ' '))[0] for k, c in inside.items()}
-            self.acc.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
-            self.move.set(xlabel='step', ylim=(0, 1.03), ylabel='share' + ' of the peak'*(len(inside) > 1))
-            for ax in (self.acc, self.move): ax.legend(loc='lower left', bbox_to_anchor=(-.02, .98), ncols=3, columnspacing=1, handlelength=1.2, borderpad=0)
-            self.tiles = [bare(self.fig.add_subplot(low[i])) for i in range(n_inputs)]
-            self.images = [ax.imshow(np.ones((2, 2, 3)), extent=(0, 1, 0, 1), interpolation='nearest') for ax in self.tiles]
+            self._build_curves()
+            self._build_tiles()
 
     def png(self)->bytes:
         "The picture as it is now"
         buffer = io.BytesIO()
         self.fig.savefig(buffer, format='png', dpi=90, bbox_inches=None)
         return buffer.getvalue()
+
+# %% ../nbs/workshop/dashboard.ipynb #LivePage-_build_curves
+@patch
+def _build_curves(self:LivePage):
+    "The upper row: accuracy, and what moves inside"
+    place = dict(left=.085, right=.985, top=.86, bottom=.46, wspace=.2)
+    top = self.fig.add_gridspec(1, 2, width_ratios=[1.5, 1], **place)
+    self.acc, self.move = self.fig.add_subplot(top[0]), self.fig.add_subplot(top[1])
+    self.task, = self.acc.plot([], [], color=TASK, label='task, before learning')
+    self.kept, = self.acc.plot([], [], color=MEMORY, label='all tasks')
+    self.alarm, = self.acc.plot([], [], 's', ms=4, color=CONTEXT, label='alarm')
+    self.lines = {k: self.move.plot([], [], color=c, label=k.replace('_', ' '))[0] for k, c in self.inside.items()}
+    self.acc.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
+    self.move.set(xlabel='step', ylim=(0, 1.03), ylabel='share' + ' of the peak'*(len(self.inside) > 1))
+    legend = dict(loc='lower left', bbox_to_anchor=(-.02, .98), ncols=3, columnspacing=1, handlelength=1.2, borderpad=0)
+    for ax in (self.acc, self.move): ax.legend(**legend)
+
+@patch
+def _build_tiles(self:LivePage):
+    "The lower row: the latest inputs"
+    low = self.fig.add_gridspec(1, self.n, left=.01, right=.99, top=.26, bottom=.01, wspace=.12)
+    self.tiles = [bare(self.fig.add_subplot(low[i])) for i in range(self.n)]
+    look = dict(extent=(0, 1, 0, 1), interpolation='nearest')
+    self.images = [ax.imshow(np.ones((2, 2, 3)), **look) for ax in self.tiles]
 
 # %% ../nbs/workshop/dashboard.ipynb #smooth
 def smooth(values, n=10):
@@ -132,7 +153,8 @@ def update(self:LivePage,
     subsample = slice(None, None, max(len(step)//400, 1))
     self.task.set_data(step[subsample], smooth(history['task_acc'])[subsample])
     tests = [np.mean(list(a.values())) if a else np.nan for a in history.get('eval_acc', [])]
-    self.kept.set_data(step[subsample], np.asarray(tests, float)[subsample] if tests else np.full(len(step[subsample]), np.nan))
+    shown = np.asarray(tests, float)[subsample] if tests else np.full(len(step[subsample]), np.nan)
+    self.kept.set_data(step[subsample], shown)
     loud = [s for s, a in zip(history['step'], history.get('alarm', [])) if a]
     self.alarm.set_data(loud, [.03]*len(loud))
     for name, line in self.lines.items():
@@ -156,32 +178,36 @@ class Dashboard:
     def __init__(self,
         trainer, # `PlasticTrainer` or `TriarchicTrainer`, ready to train
         class_names:list[str]=None, # names of the labels; None: their numbers
-        storms:dict=None, # name -> function of a batch; None: pixel storms for images, `FEATURE_STORMS` for features
+        storms:dict=None, # name -> function of a batch; None: `STORMS` for images, `FEATURE_STORMS` for features
         refresh:float=.5, # seconds between two pictures, at least
         share:float=.03, # of the time that pictures may take
-        live:bool=True, # look at images batch by batch, so that storms fall on pixels; False keeps the trainer's cache of features
+        live:bool=True, # look at images batch by batch, so that storms fall on pixels; False: use cached features
     ):
         self.trainer, self.brain, self.refresh, self.share = trainer, trainer.brain, refresh, share
         self.names = list(class_names or [])
         self.view = Visualizer(self.brain, class_names=self.names, eyes=None)
-        self.paused, self.steps_left, self.panic, self.storm, self.error, self._stopping = False, 0, False, None, None, False
+        self.paused, self.steps_left, self.panic, self.storm = False, 0, False, None
+        self.error, self._stopping, self._todo = None, False, deque()
         self._thread:threading.Thread|None = None
-        self._todo, self._due, self._next_draw, self._seen, self._inputs, self.draw_seconds, self._spent = deque(), False, 0., None, [], 0., 0.
+        self._due, self._next_draw, self._seen, self._inputs = False, 0., None, []
+        self.draw_seconds, self._spent = 0., 0.
         self._attach(live, storms)
-        self.page = LivePage({k: c for k, c in dict(memory_fill=MEMORY, context_energy=CONTEXT, core_energy=CORE).items() if k in trainer.history})
+        inside = dict(memory_fill=MEMORY, context_energy=CONTEXT, core_energy=CORE)
+        self.page = LivePage({k: c for k, c in inside.items() if k in trainer.history})
         self._build()
         self.draw()
         self._next_draw = 0.
 
-    @property
-    def running(self):
-        "Is the training thread alive?"
-        return self._thread is not None and self._thread.is_alive()
+# %% ../nbs/workshop/dashboard.ipynb #Dashboard-running
+@patch(as_prop=True)
+def running(self:Dashboard):
+    "Is the training thread alive?"
+    return self._thread is not None and self._thread.is_alive()
 
-    @property
-    def figure(self)->Figure:
-        "The picture as a figure"
-        return self.page.fig
+@patch(as_prop=True)
+def figure(self:Dashboard)->Figure:
+    "The picture as a figure"
+    return self.page.fig
 
 # %% ../nbs/workshop/dashboard.ipynb #Dashboard-_attach
 @patch
@@ -192,14 +218,14 @@ def _attach(self:Dashboard, live, storms):
     if self._on_pixels:
         for p in images:
             self._was.append((p, p.cache, p.transform_fn))
-            p.cache, p.transform_fn = False, functools.partial(self._weather, p.transform_fn)
+            p.cache, p.transform_fn = False, functools.partial(self._apply_storm, p.transform_fn)
     self.storms = storms if storms is not None else STORMS if self._on_pixels else FEATURE_STORMS
     self._learn, self._attached = self.trainer.learn, True
     self.trainer.learn = self._watched_learn
     self.trainer.on('step_end', self._step_end)
 
 @patch
-def _weather(self:Dashboard, usual, x):
+def _apply_storm(self:Dashboard, usual, x):
     "What happens to a batch of images before the eyes see it"
     x = usual(x) if usual else x
     x = self.storm(x) if self.storm else x
@@ -221,7 +247,8 @@ def _answers(self:Dashboard, x, y):
     n, t = self.page.n, time.perf_counter()
     with preserve_state(self.brain): guess = self.trainer.predict(x[:n]).tolist()
     pixels = self.view.pixels(self._seen[:n]) if self._seen is not None else [None]*n
-    out = [(thumbnail(p, f), f"{self.view.name(g, 9)} {'✓' if g == c else '✗'}", g == c) for p, f, g, c in zip(pixels, x, guess, y.tolist())]
+    out = [(thumbnail(p, f), f"{self.view.name(g, 9)} {'✓' if g == c else '✗'}", g == c)
+           for p, f, g, c in zip(pixels, x, guess, y.tolist())]
     self._spent = time.perf_counter() - t
     self.draw_seconds += self._spent
     return out
@@ -347,10 +374,12 @@ def set_storm(self:Dashboard,
     name:str|None, # one of `storms`; None or 'none' for clear state
 ):
     "Let a storm fall on what comes from now on; raises `ValueError` for an unknown one"
-    if name not in (None, 'none', *self.storms): raise ValueError(f'storm: expected one of {list(self.storms)}, got {name!r}')
+    if name not in (None, 'none', *self.storms):
+        raise ValueError(f'storm: expected one of {list(self.storms)}, got {name!r}')
     self.storm = self.storms.get(name)
     return f'storm: {name}' if self.storm else 'clear state'
 
+# %% ../nbs/workshop/dashboard.ipynb #Dashboard-add_layer
 @patch
 def add_layer(self:Dashboard):
     "A fresh layer on top"
@@ -379,7 +408,9 @@ def teach(self:Dashboard,
     label = self.names.index(name) if name in self.names else self._free_label()
     room = getattr(self.brain, 'num_classes', getattr(self.brain, 'out_size', None))
     if not name.strip(): raise ValueError('name: expected the name of a class, got none')
-    if room is not None and label >= room: raise ValueError(f'name: this brain was built for {room} classes and all are taken; build it with num_classes=None to teach it {name!r}')
+    if room is not None and label >= room:
+        raise ValueError(f'name: this brain was built for {room} classes and all are taken; '
+                         f'build it with num_classes=None to teach it {name!r}')
     f, y = self.view.look(x), torch.full((len(x),), label)
     if hasattr(self.brain, 'train_step'): self.brain.train_step(f, y, phase=f'taught: {name}')
     else: self.brain.update_batch(f, y.to(f.device))
@@ -393,6 +424,7 @@ def _free_label(self:Dashboard):
     used = int(self.brain.memory.labels.max()) + 1 if hasattr(self.brain, 'memory') else 0
     return max(len(self.names), used)
 
+# %% ../nbs/workshop/dashboard.ipynb #Dashboard-forget
 @patch
 def forget(self:Dashboard,
     name:str, # of the class
@@ -400,7 +432,8 @@ def forget(self:Dashboard,
     "Forget a class; raises `ValueError` for a name that is not known or a brain that cannot forget on purpose"
     if name not in self.names: raise ValueError(f'class: expected one of {self.names}, got {name!r}')
     able = self.brain if hasattr(self.brain, 'forget') else getattr(self.brain, 'memory', None)
-    if able is None or not hasattr(able, 'forget'): raise ValueError(f'forget: {type(self.brain).__name__} cannot forget a class on purpose')
+    if able is None or not hasattr(able, 'forget'):
+        raise ValueError(f'forget: {type(self.brain).__name__} cannot forget a class on purpose')
     able.forget(label=self.names.index(name))
     return f'forgot {name}' + ('; the layers still may know it' if able is not self.brain else '')
 
@@ -409,13 +442,7 @@ def forget(self:Dashboard,
 def _build(self:Dashboard):
     "The widgets, and what each does"
     import ipywidgets as wd
-    narrow = wd.Layout(width='auto')
-    button = lambda text, icon: wd.Button(description=text, icon=icon, layout=narrow)
-    self.w = dict(start=button('start', 'play'), pause=wd.ToggleButton(description='pause', icon='pause', layout=narrow), step=button('step', 'step-forward'), stop=button('stop', 'stop'),
-                  panic=wd.ToggleButton(description='panic', icon='bolt', layout=narrow), storm=wd.Dropdown(description='storm', options=['none', *self.storms]),
-                  layer=wd.Dropdown(description='layer', layout=wd.Layout(width='150px')), add=button('add', 'plus'), remove=button('remove', 'minus'), freeze=button('freeze / thaw', 'snowflake-o'),
-                  name=wd.Text(description='class', placeholder='name of the class'), upload=wd.FileUpload(accept='image/*', multiple=True, description='pictures'), teach=button('teach', 'graduation-cap'),
-                  known=wd.Dropdown(description='class'), forget=button('forget', 'eraser'), picture=wd.Image(format='png', layout=wd.Layout(max_width='720px')), said=wd.HTML())
+    self.w = {**self._buttons(), **self._fields()}
     self._dials = controls(self.brain)
     for d in self._dials: self.w[d.name] = self._slider(d)
     self._wire()
@@ -423,9 +450,37 @@ def _build(self:Dashboard):
     if hasattr(self.brain, 'add_layer'): rows.append(['layer', 'add', 'remove', 'freeze'])
     rows += [['name', 'upload', 'teach'], ['known', 'forget']]
     flow = wd.Layout(flex_flow='row wrap')
-    self.box = wd.VBox([self.w['picture'], self.w['said'], *[wd.HBox([self.w[k] for k in r], layout=flow) for r in rows]])
+    rows = [wd.HBox([self.w[k] for k in r], layout=flow) for r in rows]
+    self.box = wd.VBox([self.w['picture'], self.w['said'], *rows])
     self.w['panic'].disabled = not hasattr(self.brain, 'train_step')
     self._follow()
+
+# %% ../nbs/workshop/dashboard.ipynb #Dashboard-_buttons
+@patch
+def _buttons(self:Dashboard):
+    "Name -> button"
+    import ipywidgets as wd
+    narrow = wd.Layout(width='auto')
+    icons = dict(start='play', step='step-forward', stop='stop', add='plus', remove='minus', freeze='snowflake-o',
+                 teach='graduation-cap', forget='eraser')
+    text = {k: 'freeze / thaw' if k == 'freeze' else k for k in icons}
+    clicks = {k: wd.Button(description=text[k], icon=icon, layout=narrow) for k, icon in icons.items()}
+    toggle = lambda name, icon: wd.ToggleButton(description=name, icon=icon, layout=narrow)
+    return dict(clicks, pause=toggle('pause', 'pause'), panic=toggle('panic', 'bolt'))
+
+@patch
+def _fields(self:Dashboard):
+    "Name -> list, text field, upload, or picture"
+    import ipywidgets as wd
+    return dict(
+        storm=wd.Dropdown(description='storm', options=['none', *self.storms]),
+        layer=wd.Dropdown(description='layer', layout=wd.Layout(width='150px')),
+        name=wd.Text(description='class', placeholder='name of the class'),
+        upload=wd.FileUpload(accept='image/*', multiple=True, description='pictures'),
+        known=wd.Dropdown(description='class'),
+        picture=wd.Image(format='png', layout=wd.Layout(max_width='720px')),
+        said=wd.HTML(),
+    )
 
 # %% ../nbs/workshop/dashboard.ipynb #Dashboard-_slider
 @patch
@@ -433,16 +488,23 @@ def _slider(self:Dashboard, d):
     "The slider of a dial"
     import ipywidgets as wd
     look = dict(continuous_update=False, style=dict(description_width='initial'))
-    if d.whole: return wd.IntSlider(description=d.name, value=d.get(), min=d.low, max=min(d.high, 8*d.get()), **look)
-    return wd.FloatLogSlider(description=d.name, value=d.get(), min=math.log10(d.low), max=math.log10(d.high), readout_format='.2g', **look)
+    look.update(description=d.name, value=d.get())
+    if d.whole: return wd.IntSlider(min=d.low, max=min(d.high, 8*d.get()), **look)
+    return wd.FloatLogSlider(min=math.log10(d.low), max=math.log10(d.high), readout_format='.2g', **look)
 
 # %% ../nbs/workshop/dashboard.ipynb #Dashboard-_wire
 @patch
 def _wire(self:Dashboard):
-    "Tie every control to its deed"
+    "Tie every control to its action"
     w, layer = self.w, lambda: self.w['layer'].value
-    clicks = dict(start=self.start, stop=self.stop, step=self._one_step, add=lambda: self.do(self.add_layer), remove=lambda: self.do(self.remove_layer, layer()),
-                  freeze=lambda: self.do(self.freeze_layer, layer()), teach=lambda: self.do(self._teach_uploaded), forget=lambda: self.do(self.forget, w['known'].value))
+    clicks = dict(
+        start=self.start, stop=self.stop, step=self._one_step,
+        add=lambda: self.do(self.add_layer),
+        remove=lambda: self.do(self.remove_layer, layer()),
+        freeze=lambda: self.do(self.freeze_layer, layer()),
+        teach=lambda: self.do(self._teach_uploaded),
+        forget=lambda: self.do(self.forget, w['known'].value),
+    )
     for name, fn in clicks.items(): w[name].on_click(lambda _, fn=fn: fn())
     def on(name, fn): w[name].observe(lambda change: fn(change['new']), 'value')
     on('pause', lambda v: setattr(self, 'paused', v))
@@ -486,7 +548,8 @@ def say(self:Dashboard,
     wrong:bool=False, # as an error
 ):
     "A line below the picture"
-    self.w['said'].value = f'<span style="color:{WRONG if wrong else GREY}">{"✗ " if wrong else ""}{html.escape(text)}</span>'
+    color, mark = (WRONG, '✗ ') if wrong else (GREY, '')
+    self.w['said'].value = f'<span style="color:{color}">{mark}{html.escape(text)}</span>'
 
 @patch
 def _teach_uploaded(self:Dashboard):

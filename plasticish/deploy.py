@@ -23,10 +23,10 @@ from .sparse_layer import PrototypeProjection, SparseProjection, k_winners, spar
 PRECISIONS = 'float32', 'float16', 'int8'
 
 class StoredRows(nn.Module):
-    "Rows [N,D] kept in some precision, to multiply inputs with; int8 has a scale for each row (after Jacob et al. 2018)"
+    "Rows [N,D] to multiply inputs with; int8 has a scale for each row (after Jacob et al. 2018)"
     def __init__(self,
                  rows:Tensor, # [N,D]
-                 precision:str='float32' # float32, float16 or int8
+                 precision:str='float32' # in which they are kept: float32, float16 or int8
                 ):
         super().__init__()
         rows, scale = pack(rows, getattr(torch, precision))
@@ -50,10 +50,13 @@ class _LayerAnswer(nn.Module):
                  precision:str # of its directions, as in `StoredRows`
                 ):
         super().__init__()
-        self.read = StoredRows(layer.encoder[:layer.n_readout_neurons].cpu().clone(), precision) if reads else None
-        self.encoder, self.k = StoredRows(layer.encoder.cpu(), precision) if layer.open else None, layer.sparsity_k
+        readers = layer.encoder[:layer.n_readout_neurons].cpu()
+        self.read = StoredRows(readers.clone(), precision) if reads else None
+        self.encoder = StoredRows(layer.encoder.cpu(), precision) if layer.open else None
+        self.k = layer.sparsity_k
         if layer.open:
-            self.register_buffer('decoder', (layer.encoder if layer.decoder is None else layer.decoder).cpu().clone())
+            decoder = layer.encoder if layer.decoder is None else layer.decoder
+            self.register_buffer('decoder', decoder.cpu().clone())
             self.register_buffer('gate', layer.gate.cpu().clone())
 
     def forward(self,
@@ -62,7 +65,9 @@ class _LayerAnswer(nn.Module):
         "Input plus gated reconstruction, and what is read"
         u = F.normalize(x, dim=1)
         code = None if self.read is None else self.read(u).relu()
-        if self.encoder is not None: x = x + self.gate * sparse_matmul(*k_winners(self.encoder(u), self.k), self.decoder)
+        if self.encoder is not None:
+            winners = k_winners(self.encoder(u), self.k)
+            x = x + self.gate * sparse_matmul(*winners, self.decoder)
         return x, code
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer
@@ -76,19 +81,30 @@ class PlasticAnswer(nn.Module):
                 ):
         super().__init__()
         m, n = brain.memory, brain.memory.count
-        self.power, self.published, self.temperature, self.k, self.n_classes = brain.power, brain.published, m.temperature, min(m.k_neighbors, n), m.n_classes
+        self.power, self.published = brain.power, brain.published
+        self.temperature, self.k, self.n_classes = m.temperature, min(m.k_neighbors, n), m.n_classes
         self.sharpness = brain.readout_weight if any(r.fitted for r in brain._readouts) else 0.
         self.layers = nn.ModuleList(_LayerAnswer(l, self.sharpness > 0, precision) for l in brain.brain)
         self.any_temporary = bool(m.temporary.any())
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
-        keys = m.values(slice(0, n))
-        if m.metric is not None: keys = m.metric(keys)
-        self.keys = StoredRows((keys * torch.where(m.temporary[:n], 1 - m.storm_penalty, 1.)[:, None]).cpu(), precision) if n else None
+        self.keys = StoredRows(self._whitened_keys(m, slice(0, n)), precision) if n else None
 
-    def _tensors(self, brain, m, stored):
-        yield from (('labels', m.labels[stored]), ('temporary', m.temporary[stored].long()))
-        if m.metric is not None: yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener))
-        if self.sharpness: yield from (('calm', brain.readout.weight), ('storm', brain.storm_readout.weight if brain.storm_readout.fitted else 0*brain.readout.weight))
+# %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-_tensors
+@patch
+def _tensors(self:PlasticAnswer, brain, m, stored):
+    "Names and tensors of what an answer needs beside keys and layers"
+    yield from (('labels', m.labels[stored]), ('temporary', m.temporary[stored].long()))
+    if m.metric is not None: yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener))
+    if not self.sharpness: return
+    calm, storm = brain.readout.weight, brain.storm_readout
+    yield from (('calm', calm), ('storm', storm.weight if storm.fitted else 0*calm))
+
+@patch
+def _whitened_keys(self:PlasticAnswer, m, stored):
+    "The stored keys, whitened, with the storm penalty on those of temporary items"
+    keys = m.values(stored)
+    if m.metric is not None: keys = m.metric(keys)
+    return (keys * torch.where(m.temporary[stored], 1 - m.storm_penalty, 1.)[:, None]).cpu()
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-_consult
 @patch
@@ -99,8 +115,10 @@ def _vote(self:PlasticAnswer, q):
     if hasattr(self, 'whitener'): q = F.normalize((q - self.mean) @ self.whitener.T, dim=1)
     sim, slots = self.keys(q).topk(self.k)
     shares = vote(sim, self.labels[slots], self.n_classes, self.temperature)
-    return shares, vote(sim, self.temporary[slots], 2, self.temperature)[:, 1:] if self.any_temporary else None
+    if not self.any_temporary: return shares, None
+    return shares, vote(sim, self.temporary[slots], 2, self.temperature)[:, 1:]
 
+# %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-forward
 @patch
 def forward(self:PlasticAnswer,
             x:Tensor # features [B,D]
@@ -130,10 +148,12 @@ class TriarchicAnswer(nn.Module):
         base, core = brain.base, brain.core
         self.power, self.k = brain.power, base.k
         self.recruited = isinstance(base, PrototypeProjection)
-        self.rows = StoredRows((base.weight * base.scale[:, None] if isinstance(base, PrototypeProjection) else base.weight).cpu(), precision)
+        directions = base.weight * base.scale[:, None] if self.recruited else base.weight
+        self.rows = StoredRows(directions.cpu(), precision)
         self.register_buffer('readout', (core.weight + brain.context.weight).cpu())
-        self.register_buffer('bias', (core.bias if isinstance(core, EvidenceCore) else 0*brain.context.weight[0]).cpu())
-        if isinstance(base, PrototypeProjection):
+        bias = core.bias if isinstance(core, EvidenceCore) else 0*brain.context.weight[0]
+        self.register_buffer('bias', bias.cpu())
+        if self.recruited:
             self.register_buffer('mean', base.metric.mean.cpu().clone())
             self.register_buffer('transform', base.metric.transform.cpu().clone())
 
@@ -163,6 +183,7 @@ class _StoredConv(nn.Module):
 
     def forward(self, x): return F.conv2d(x, self.rows.float() * self.scale, self.bias, *self.how)
 
+# %% ../nbs/workshop/deploy.ipynb #SeeingAnswer
 class SeeingAnswer(nn.Module):
     "Eyes in front of an answer: images [B,3,S,S], preprocessed as the eyes expect -> what the answer says"
     def __init__(self,
@@ -171,8 +192,10 @@ class SeeingAnswer(nn.Module):
                  precision:str='float32' # of the eyes' weights
                 ):
         super().__init__()
-        self.net, self.answer = _fold_batch_norm(eyes.net).cpu().float().eval().requires_grad_(False), answer
-        for name, conv in list(self.net.named_modules()) if precision != 'float32' else ():
+        self.net = _fold_batch_norm(eyes.net).cpu().float().eval().requires_grad_(False)
+        self.answer = answer
+        if precision == 'float32': return
+        for name, conv in list(self.net.named_modules()):
             if type(conv) is not nn.Conv2d or conv.padding_mode != 'zeros': continue
             parent, _, child = name.rpartition('.')
             setattr(self.net.get_submodule(parent), child, _StoredConv(conv, precision))
@@ -184,35 +207,56 @@ class SeeingAnswer(nn.Module):
         return self.answer(self.net(x.contiguous(memory_format=torch.channels_last)).flatten(1))
 
 # %% ../nbs/workshop/deploy.ipynb #_exportable
+def _has_learned(brain):
+    "Has it learned anything? Raises `TypeError` or `ValueError` for parts that cannot be exported"
+    if isinstance(brain, TriarchicBrain):
+        if not isinstance(brain.base, SparseProjection):
+            raise TypeError(f'brain: expected a base of plasticish.sparse_layer, got {type(brain.base).__name__}')
+        if not isinstance(brain.core, (CoreWeights, EvidenceCore)):
+            raise TypeError(f'brain: expected a core of plasticish.consolidation, got {type(brain.core).__name__}')
+        return bool(brain.core.weight.any() or brain.context.weight.any())
+    if brain.memory.shard[1] > 1:
+        raise ValueError(f'brain: expected one that lives in one process, got one shared by {brain.memory.shard[1]}; '
+                         'load its state in one process and export that')
+    return brain.memory.count > 0 or any(r.fitted for r in brain._readouts)
+
 def _exportable(brain, eyes):
     "The brain's eyes, if asked for; raises `TypeError` or `ValueError` for what cannot be exported"
-    if not isinstance(brain, (PlasticBrain, TriarchicBrain)): raise TypeError(f'brain: expected a PlasticBrain or a TriarchicBrain, got {type(brain).__name__}')
+    if not isinstance(brain, (PlasticBrain, TriarchicBrain)):
+        raise TypeError(f'brain: expected a PlasticBrain or a TriarchicBrain, got {type(brain).__name__}')
     if not isinstance(eyes, bool): raise TypeError(f'eyes: expected True or False, got {eyes!r}')
-    if isinstance(brain, TriarchicBrain):
-        if not isinstance(brain.base, SparseProjection): raise TypeError(f'brain: expected a base of plasticish.sparse_layer, got {type(brain.base).__name__}')
-        if not isinstance(brain.core, (CoreWeights, EvidenceCore)): raise TypeError(f'brain: expected a core of plasticish.consolidation, got {type(brain.core).__name__}')
-        learned = bool(brain.core.weight.any() or brain.context.weight.any())
-    else:
-        if brain.memory.shard[1] > 1: raise ValueError(f'brain: expected one that lives in one process, got one shared by {brain.memory.shard[1]}; load its state in one process and export that')
-        learned = brain.memory.count > 0 or any(r.fitted for r in brain._readouts)
-    if not learned: raise ValueError('brain: expected one that has learned something, got an empty one')
+    if not _has_learned(brain):
+        raise ValueError('brain: expected one that has learned something, got an empty one')
     found = vars(brain)['_eye' if isinstance(brain, PlasticBrain) else 'eyes']
-    if eyes and not isinstance(found, PretrainedEyes): raise ValueError(f'eyes: expected a brain with PretrainedEyes, got {"one without eyes" if found is None else type(found).__name__}')
+    if eyes and not isinstance(found, PretrainedEyes):
+        got = 'one without eyes' if found is None else type(found).__name__
+        raise ValueError(f'eyes: expected a brain with PretrainedEyes, got {got}')
     return found if eyes else None
 
+# %% ../nbs/workshop/deploy.ipynb #_destination
 def _destination(path):
     "Where the file goes; raises `TypeError` or `ValueError`"
     if not isinstance(path, (str, os.PathLike)): raise TypeError(f'path: expected a file name, got {path!r}')
     path = Path(path)
-    if path.suffix != '.pt2' or path.is_dir(): raise ValueError(f'path: expected a file name that ends in .pt2, got {path}')
+    if path.suffix != '.pt2' or path.is_dir():
+        raise ValueError(f'path: expected a file name that ends in .pt2, got {path}')
     if not path.parent.is_dir(): raise ValueError(f'path: expected a folder that is there, got {path.parent}')
     return path
 
 def _class_names(classes, n):
     if classes is None: return None
-    if isinstance(classes, str) or not all(isinstance(c, str) for c in classes): raise TypeError(f'classes: expected a list of names, got {classes!r}')
+    if isinstance(classes, str) or not all(isinstance(c, str) for c in classes):
+        raise TypeError(f'classes: expected a list of names, got {classes!r}')
     if len(classes) != n: raise ValueError(f'classes: expected {n} names, one for each class, got {len(classes)}')
     return list(classes)
+
+def _write(program, file, about):
+    "Write the file under another name first, so that it appears only when it is whole"
+    new = file.with_name(f'.{file.stem}.{os.getpid()}.pt2')
+    try:
+        torch.export.save(program, new, extra_files={'about.json': json.dumps(about)})
+        os.replace(new, file)
+    finally: new.unlink(missing_ok=True)
 
 # %% ../nbs/workshop/deploy.ipynb #tensors_alone
 @in_turn
@@ -220,29 +264,31 @@ def tensors_alone(brain:PlasticBrain|TriarchicBrain,
                   precision:str='float32' # as in `export`
                  )->nn.Module: # features [B,D] -> what the brain answers [B,C]
     "The brain as it is now, without the means to learn"
-    return (PlasticAnswer(brain, precision) if isinstance(brain, PlasticBrain) else TriarchicAnswer(brain, precision)).eval()
+    if isinstance(brain, PlasticBrain): return PlasticAnswer(brain, precision).eval()
+    return TriarchicAnswer(brain, precision).eval()
 
 # %% ../nbs/workshop/deploy.ipynb #export
 @torch.no_grad()
 def export(brain:PlasticBrain|TriarchicBrain,
            path:str|Path, # of the file, ending in .pt2
            precision:str='float32', # of keys, directions and the eyes' weights: float32, float16 or int8
-           eyes:bool=False, # take images [B,3,S,S], preprocessed by the eyes' `.transform`, instead of features [B,D]
+           eyes:bool=False, # take images [B,3,S,S], preprocessed by the eyes' `.transform`, not features [B,D]
            classes:list|None=None # names of the classes, to be kept in the file
           )->Path: # of the file
-    "One .pt2 file that answers as `brain` does now and needs only PyTorch; raises `TypeError` or `ValueError` before anything is written (Ansel et al. 2024)"
+    "One .pt2 file that answers as `brain` does now and needs only PyTorch (Ansel et al. 2024)"
     seen_by, file = _exportable(brain, eyes), _destination(path)
-    if not isinstance(precision, str) or precision not in PRECISIONS: raise ValueError(f'precision: expected one of {PRECISIONS}, got {precision!r}')
-    answer, x = tensors_alone(brain, precision), torch.rand(2, brain.in_dim if isinstance(brain, PlasticBrain) else brain.in_size)
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise ValueError(f'precision: expected one of {PRECISIONS}, got {precision!r}')
+    answer = tensors_alone(brain, precision)
+    x = torch.rand(2, brain.in_dim if isinstance(brain, PlasticBrain) else brain.in_size)
     classes = _class_names(classes, answer(x).shape[1])
-    about = dict(brain=type(brain).__name__, precision=precision, classes=classes, torch=torch.__version__, input=f'float32 features [B,{x.shape[1]}]')
+    about = dict(brain=type(brain).__name__, precision=precision, classes=classes, torch=torch.__version__,
+                 input=f'float32 features [B,{x.shape[1]}]')
     if eyes:
-        answer, x = SeeingAnswer(seen_by, answer, precision).eval(), torch.rand(2, 3, seen_by.size, seen_by.size)
-        about |= dict(input=f'float32 images [B,3,{seen_by.size},{seen_by.size}], RGB from 0 to 1, less mean, over std', size=seen_by.size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        answer, size = SeeingAnswer(seen_by, answer, precision).eval(), seen_by.size
+        x = torch.rand(2, 3, size, size)
+        about |= dict(input=f'float32 images [B,3,{size},{size}], RGB from 0 to 1, less mean, over std',
+                      size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     program = torch.export.export(answer, (x,), dynamic_shapes=({0: torch.export.Dim('batch')},))
-    new = file.with_name(f'.{file.stem}.{os.getpid()}.pt2')
-    try:
-        torch.export.save(program, new, extra_files={'about.json': json.dumps(about)})
-        os.replace(new, file)
-    finally: new.unlink(missing_ok=True)
+    _write(program, file, about)
     return file

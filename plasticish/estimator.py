@@ -23,16 +23,18 @@ class PlasticClassifier:
                  temperature:float=.07, # of the vote
                  shrinkage:float=.01, # of the plastic metric
                  readout:float=2., # weight of the layers' prediction against the vote
-                 power:float=1., # features are compressed to sign(x)|x|^power; .5 suits those of convolutional nets
+                 power:float=1., # features become sign(x)|x|^power; .5 suits those of convolutional nets
                  bias:float=1., # constant feature, in units of a standardised row's length; 0 leaves directions only
                  mode:str='plastic', # how it learns; 'auto' looks out for storms
                  random_state:int|np.random.RandomState|None=0, # of the layers' directions
                  device:str|torch.device='cpu', # where the brain lives
-                 precision:str='float32', # of its products and keys, as in `PlasticBrain`; tables are small enough for float32
+                 precision:str='float32', # of its products and keys, as in `PlasticBrain`
                 ):
-        self.hidden_dim, self.num_layers, self.memory_size, self.k_neighbors = hidden_dim, num_layers, memory_size, k_neighbors
-        self.temperature, self.shrinkage, self.readout, self.power, self.bias = temperature, shrinkage, readout, power, bias
-        self.mode, self.random_state, self.device, self.precision = mode, random_state, device, precision
+        self.hidden_dim, self.num_layers = hidden_dim, num_layers
+        self.memory_size, self.k_neighbors = memory_size, k_neighbors
+        self.temperature, self.shrinkage, self.readout = temperature, shrinkage, readout
+        self.power, self.bias, self.mode, self.random_state = power, bias, mode, random_state
+        self.device, self.precision = device, precision
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-get_params
 @patch
@@ -54,7 +56,8 @@ def set_params(self:PlasticClassifier, **params)->PlasticClassifier: # itself
 @patch
 def __repr__(self:PlasticClassifier):
     given = {k: p.default for k, p in inspect.signature(PlasticClassifier).parameters.items()}
-    return f"PlasticClassifier({', '.join(f'{k}={v!r}' for k, v in self.get_params().items() if v is not given[k] and v != given[k])})"
+    changed = {k: v for k, v in self.get_params().items() if v is not given[k] and v != given[k]}
+    return f"PlasticClassifier({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
 
 @patch
 def __sklearn_tags__(self:PlasticClassifier):
@@ -71,9 +74,11 @@ def _rows(self:PlasticClassifier, X):
 def _newborn(self:PlasticClassifier, D):
     from sklearn.utils import check_random_state
     H = self.hidden_dim or min(2048, 16*D)
-    return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None, device=self.device, power=self.power,
-                        temperature=self.temperature, shrinkage=self.shrinkage, readout=self.readout, n_readout_neurons=H*self.num_layers, repeats=True,
-                        seed=int(check_random_state(self.random_state).randint(2**31 - 1)), precision=self.precision)
+    seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+    return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None,
+                        device=self.device, power=self.power, temperature=self.temperature,
+                        shrinkage=self.shrinkage, readout=self.readout, n_readout_neurons=H*self.num_layers,
+                        repeats=True, seed=seed, precision=self.precision)
 
 # %% ../nbs/workshop/estimator.ipynb #in_order_of_appearance
 def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
@@ -168,11 +173,12 @@ def score(self:PlasticClassifier,
 def explain(self:PlasticClassifier,
             X, # features [n,D]
             k:int=3 # neighbours
-           )->list: # as `EpisodicMemoryBank.explain`, with the labels that were given; id i is the i-th row learned
+           )->list: # as `EpisodicMemoryBank.explain`, with the given labels; id i is the i-th row learned
     "Which stored rows spoke for each answer"
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
     x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
     self._flush()
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
-    return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]} for w in self.brain_.explain(x, k)]
+    return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
+            for w in self.brain_.explain(x, k)]

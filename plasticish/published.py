@@ -8,16 +8,16 @@ __all__ = ['PublishedTriarchicStep', 'published_reward', 'PublishedPlasticStep']
 # %% ../nbs/workshop/published.ipynb #imports
 import torch
 from torch import Tensor
-from .consolidation import class_error
 from .distributed import all_rows, my_slice
-from .sparse_layer import sparse_code
 
 # %% ../nbs/workshop/published.ipynb #PublishedTriarchicStep
 class PublishedTriarchicStep:
     "One step of the published Triarchic Brain"
     def __init__(self,
         brain, # a `TriarchicBrain`
-    ): self.brain = brain
+        code, # what makes the sparse code of activations: `sparse_code`
+        error, # what an answer lacks: `class_error`
+    ): self.brain, self.code, self.error = brain, code, error
 
     def __call__(self,
         x:Tensor, # features [B,D]
@@ -30,12 +30,12 @@ class PublishedTriarchicStep:
         x, best = all_rows(x, h.amax(1))
         who = base.neurogenesis_(x, best)
         for part in (core, context): part.clear_(who)
-        code = sparse_code(base(ours) if len(who) else h, self.brain.sparsity_k, published=True)
+        code = self.code(base(ours) if len(who) else h, self.brain.sparsity_k, published=True)
         idx, val, y = all_rows(*code, y)
         base.observe_(idx)
         logits = core(idx, val) + context(idx, val)
         core.learn_(idx, val, y, logits)
-        context.learn_(idx, val, class_error(logits, y), published=True)
+        context.learn_(idx, val, self.error(logits, y), published=True)
         context.decay_()
         return logits, val, y
 

@@ -35,7 +35,9 @@ def unpack(keys:Tensor, # [B,D]
 def faiss_is_there()->bool:
     "Whether FAISS is installed; a log message, once, if it is not"
     there = find_spec('faiss') is not None
-    if not there: log.warning('FAISS is not installed: the memory searches exactly in torch. It comes with plasticish[cpu] or plasticish[gpu]')
+    if not there:
+        log.warning('FAISS is not installed: the memory searches exactly in torch. '
+                    'It comes with plasticish[cpu] or plasticish[gpu]')
     return there
 
 # %% ../nbs/workshop/search.ipynb #piece_width
@@ -49,7 +51,9 @@ def train_codebook(x:Tensor, # unit features [B,D]
                    rounds:int=10 # of k-means
                   )->Tensor: # float32 [D/w,256,w]
     "256 typical pieces for each of the D/w places, by k-means; needs FAISS"
-    if not faiss_is_there(): raise ImportError('storage: expected FAISS, which trains the code book of pq; it comes with plasticish[cpu] or plasticish[gpu]')
+    if not faiss_is_there():
+        raise ImportError('storage: expected FAISS, which trains the code book of pq; '
+                          'it comes with plasticish[cpu] or plasticish[gpu]')
     import faiss
     w = piece_width(x.shape[1])
     pq = faiss.ProductQuantizer(x.shape[1], x.shape[1] // w, 8)
@@ -59,20 +63,22 @@ def train_codebook(x:Tensor, # unit features [B,D]
 
 # %% ../nbs/workshop/search.ipynb #pq_decode
 def pq_decode(codes:Tensor, # uint8 [B,D/w]
-           scale:Tensor, # [B]
-           codebook:Tensor # [D/w,256,w]
-          )->Tensor: # float32 [B,D]
+              scale:Tensor, # [B]
+              codebook:Tensor # [D/w,256,w]
+             )->Tensor: # float32 [B,D]
     "The typical pieces that the codes name, put together"
     at = codes.long() + 256 * torch.arange(codes.shape[1], device=codes.device)
     return F.embedding(at, codebook.flatten(0, 1)).flatten(1) * scale[:, None]     # [B,D/w,w] -> [B,D]
 
 def pq_encode(x:Tensor, # unit features [B,D]
-           codebook:Tensor # [D/w,256,w]
-          )->tuple: # codes uint8 [B,D/w], scale that makes what they name a unit vector [B]
+              codebook:Tensor # [D/w,256,w]
+             )->tuple: # codes uint8 [B,D/w], scale that makes what they name a unit vector [B]
     "The most similar typical piece at every place"
     half = codebook.square().sum(2)[:, None] / 2                                    # [D/w,1,256]
-    near = [torch.baddbmm(half, s.unflatten(1, codebook.shape[::2]).transpose(0, 1), codebook.mT, alpha=-1).argmin(2).T.byte() for s in x.split(1024)]
-    codes = torch.cat(near)
+    def nearest(s):
+        pieces = s.unflatten(1, codebook.shape[::2]).transpose(0, 1)                # [D/w,b,w]
+        return torch.baddbmm(half, pieces, codebook.mT, alpha=-1).argmin(2).T.byte()
+    codes = torch.cat([nearest(s) for s in x.split(1024)])
     return codes, 1 / pq_decode(codes, x.new_ones(len(x)), codebook).norm(dim=1).clamp(min=1e-12)
 
 # %% ../nbs/workshop/search.ipynb #MAX_GPU_K
@@ -86,14 +92,15 @@ def fingerprints(keys:Tensor, # as stored [B,D]
                  labels:Tensor, # [B]
                  temporary # bool, or bool [B]
                 )->Tensor: # int64 [B]
-    "Random linear hash of key, label and kind; equal keys have equal ones, and others hardly ever (Carter & Wegman 1979)"
+    "Random linear hash of key, label and kind; different items hardly ever share one (Carter & Wegman 1979)"
     ints = (keys + 0).view({2: torch.int16, 4: torch.int32}[keys.element_size()]) if keys.is_floating_point() else keys
-    w = torch.randint(-2**62, 2**62, (keys.shape[1] + 2,), generator=torch.Generator().manual_seed(7)).to(keys.device)*2 + 1
+    g = torch.Generator().manual_seed(7)
+    w = torch.randint(-2**62, 2**62, (keys.shape[1] + 2,), generator=g).to(keys.device)*2 + 1
     return (ints.long()*w[2:]).sum(1) + labels*w[0] + temporary*w[1]
 
 # %% ../nbs/workshop/search.ipynb #recall_of
 def recall_of(found:Tensor, # [B,k]
-            true:Tensor # [B,k]
-           )->float: # share of `true` that is in `found`
+              true:Tensor # [B,k]
+             )->float: # share of `true` that is in `found`
     "Recall of a search, row by row"
     return (found[:, :, None] == true[:, None]).any(1).float().mean().item()

@@ -13,7 +13,7 @@ from plasticish.distributed import all_rows, bytes_received, my_slice, process_g
 KINDS = {'triarchic': lambda: TriarchicBrain(32, 256, 6, 8), 'triarchic, published': lambda: TriarchicBrain(32, 256, 6, 8, published=True),
          'plastic': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, n_readout_neurons=64), 'plastic, published': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, published=True),
          'plastic, hebbian': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, None, n_readout_neurons=64, hebbian=True),
-         'plastic, small memory': lambda: PlasticBrain(32, 64, 8, 2, 300, 10, 6, n_readout_neurons=64, memory_settings=dict(policy='informative', storage='int8'))}
+         'plastic, small memory': lambda: PlasticBrain(32, 64, 8, 2, 300, 10, 6, n_readout_neurons=64, memory_settings=dict(policy='balanced', storage='int8'))}
 
 def batches():
     "Two worlds in batches of many sizes, down to fewer rows than processes, a storm, and a return"

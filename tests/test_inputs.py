@@ -58,7 +58,7 @@ class cloud_of:
 
 KINDS = {'plastic': plastic, 'plastic, published': lambda: plastic(published=True), 'plastic, any label': lambda: PlasticBrain(D, 24, 4, num_layers=2, memory_size=20, num_classes=None),
          'triarchic': triarchic, 'triarchic, published': lambda: triarchic(published=True),
-         'bank': bank, 'bank, balanced': lambda: bank(policy='balanced'), 'bank, informative': lambda: bank(policy='informative', storage='int8')}
+         'bank': bank, 'bank, balanced': lambda: bank(policy='balanced'), 'bank, int8': lambda: bank(policy='balanced', storage='int8')}
 OPEN = 'plastic, any label'
 MADE = {}
 def subject(kind):
@@ -136,7 +136,7 @@ def test_modes(kind, refused):
     for name, call in calls.items():
         for m in [*BAD_MODES, 'auto' if name == 'forward' or isinstance(o, TriarchicBrain) else 'sleep']: refused(f'{name}, {m!r}', o, lambda: call(m), 'mode')
 
-@pytest.mark.parametrize('kind', ['plastic', 'plastic, published', OPEN, 'bank', 'bank, balanced', 'bank, informative'])
+@pytest.mark.parametrize('kind', ['plastic', 'plastic, published', OPEN, 'bank', 'bank, balanced', 'bank, int8'])
 def test_memory(kind, refused):
     o = subject(kind)
     m = getattr(o, 'memory', o)
