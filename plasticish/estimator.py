@@ -109,12 +109,6 @@ def _learn(self:PlasticClassifier, X, y, classes, reset):
     for a, b in zip(self._rows(X).split(1024), codes.split(1024)): self.brain_.train_step(a, b, self.mode)
     return self
 
-@patch
-def _flush(self:PlasticClassifier):
-    "Bring the brain up to date if it has learned since it last was"
-    r, m = self.brain_.readout.counters, self.brain_.memory.metric
-    if r[0] or r[1] != r[2] or m is not None and m.count.sum() != m.fitted: self.brain_.consolidate()
-
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-fit
 @patch
 def fit(self:PlasticClassifier,
@@ -122,7 +116,7 @@ def fit(self:PlasticClassifier,
         y # labels [n]
        )->PlasticClassifier: # itself
     "Learn from the beginning"
-    self._learn(X, y, None, True)._flush()
+    self._learn(X, y, None, True).brain_.consolidate()
     return self
 
 @patch
@@ -144,7 +138,6 @@ def predict_proba(self:PlasticClassifier,
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
     x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
-    self._flush()
     n, C = len(x), len(self._labels)
     x = torch.cat([x, x[-1:].expand(-n % block, -1)])
     p = torch.cat([self.brain_(b).cpu() for b in x.split(block)])[:n].double()
@@ -178,7 +171,6 @@ def explain(self:PlasticClassifier,
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
     x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
-    self._flush()
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
             for w in self.brain_.explain(x, k)]
