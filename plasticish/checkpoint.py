@@ -4,15 +4,15 @@
 
 # %% ../nbs/workshop/checkpoint.ipynb #imports
 from __future__ import annotations
-import hashlib, json
+import hashlib, json, secrets
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
-from .common import write_atomic
+from .common import write_atomic, write_text_atomic
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'CheckpointError', 'list_checkpoints', 'write_checkpoint',
-           'read_checkpoint']
+__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'RUN_FILES', 'CheckpointError', 'list_checkpoints', 'new_run_id',
+           'checkpoint_run', 'check_run', 'run_files', 'remove_run', 'write_checkpoint', 'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 1, 2**32
@@ -115,23 +115,74 @@ def list_checkpoints(folder:str|Path)->list[Path]: # their JSON files
     found = [p for p in Path(folder).glob('checkpoint-*.json') if p.stem.rpartition('-')[2].isdigit()]
     return sorted(found, key=_serial, reverse=True)
 
+# %% ../nbs/workshop/checkpoint.ipynb #run_ids
+def new_run_id()->str: # 16 hexadecimal digits
+    "A random id, made once when a run begins"
+    return secrets.token_hex(8)
+
+def _config(folder):
+    "The JSON object in config.json of a folder, or an empty one"
+    try: told = json.loads((Path(folder)/'config.json').read_bytes())
+    except (OSError, ValueError, RecursionError): return {}
+    return told if isinstance(told, dict) else {}
+
+def checkpoint_run(
+    path:str|Path, # the JSON file of a checkpoint
+)->str|None: # None for one of version 0.3
+    "The id of the run that wrote a checkpoint; raises `CheckpointError`"
+    return _read_json(Path(path)).get('run')
+
+def _is_of(path, run):
+    try: return checkpoint_run(path) == run
+    except CheckpointError: return True # it holds nothing that could be lost
+
+# %% ../nbs/workshop/checkpoint.ipynb #check_run
+def check_run(
+    folder:str|Path, # where a run is to write
+    run:str|None, # its id
+):
+    "Raise `CheckpointError` if `folder` holds another run"
+    told, found = _config(folder).get('run', run), list_checkpoints(folder)
+    if told == run and all(_is_of(p, run) for p in found): return
+    raise CheckpointError(f'{folder} holds another run: go on with that one (`resume`), choose another folder, '
+                          'or delete that run')
+
+# %% ../nbs/workshop/checkpoint.ipynb #remove_run
+RUN_FILES = 'config.json', 'data.json', 'history.csv', 'report.txt', 'report.html', 'results.png', 'life.png'
+
+def run_files(
+    folder:str|Path, # may be missing
+)->list[Path]: # sorted; empty where no run is
+    "The files of a run that exist in `folder`, the lock aside"
+    there = [p for n in RUN_FILES if (p := Path(folder)/n).exists() or p.is_symlink()]
+    return sorted([*there, *Path(folder).glob('checkpoint-*.json'), *Path(folder).glob('checkpoint-*.safetensors')])
+
+def remove_run(
+    folder:str|Path, # any folder
+):
+    "Delete the files of the run in `folder`, `config.json` last"
+    for p in sorted(run_files(folder), key=lambda p: p.name == 'config.json'): p.unlink(missing_ok=True)
+
 # %% ../nbs/workshop/checkpoint.ipynb #write_checkpoint
 def write_checkpoint(
     folder:str|Path, # made if missing
     state:dict, # nest of plain data and tensors
     keep:int=2, # so many newest ones stay
+    run:str|None=None, # id of the run it belongs to
 )->Path: # its JSON file
     "Write `state` as a new checkpoint, then drop old ones; a failure raises `CheckpointError` and keeps them"
     from safetensors import SafetensorError
     from safetensors.torch import save_file
     folder, tensors = Path(folder), {}
+    check_run(folder, run)
     body = _pack(state, tensors)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder/f'checkpoint-{1 + max(map(_serial, list_checkpoints(folder)), default=0):08d}.json'
         write_atomic(path.with_suffix('.safetensors'), lambda tmp: save_file(tensors, tmp))
-        doc = dict(format=FORMAT, version=VERSION, tensors_sha256=_sha(path.with_suffix('.safetensors')), body=body)
-        write_atomic(path, lambda tmp: tmp.write_text(json.dumps({**doc, 'seal': _checksum(doc)})))
+        tensors_sha256 = _sha(path.with_suffix('.safetensors'))
+        doc = dict(format=FORMAT, version=VERSION, run=run, tensors_sha256=tensors_sha256, body=body)
+        write_text_atomic(path, json.dumps({**doc, 'seal': _checksum(doc)}))
     except (OSError, SafetensorError) as e:
         raise CheckpointError(f'could not write a checkpoint to {folder}: {e}; '
                               'earlier checkpoints there are untouched') from e
@@ -155,7 +206,8 @@ def _read_json(path):
     except (ValueError, RecursionError, OSError) as e: raise CheckpointError(f'{path} is damaged: {e}') from None
     if not isinstance(doc, dict) or doc.get('format') != FORMAT:
         raise CheckpointError(f'{path} is no checkpoint of plasticish')
-    version = doc.get('version')
+    version, run = doc.get('version'), doc.get('run')
+    if not isinstance(run, str | None): raise CheckpointError(f'{path} is damaged: its run is {run!r:.40}')
     if isinstance(version, int) and version > VERSION:
         raise CheckpointError(f'{path} was written by a newer plasticish (format {version}, '
                               f'this one reads up to {VERSION}): upgrade plasticish')
@@ -180,6 +232,9 @@ def read_checkpoint(
     "Read and verify one checkpoint; raises `CheckpointError` if it is damaged, foreign or too new"
     path = Path(path)
     doc = _read_json(path)
+    told = _config(path.parent).get('run')
+    if told is not None and told != doc.get('run'):
+        raise CheckpointError(f'{path} belongs to another run than config.json beside it')
     try: return _verified(path, doc)
     except Exception as e: raise CheckpointError(f'{path} is damaged: {e}') from None
 

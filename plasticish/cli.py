@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'run_phases', 'run_tasks', 'run_features', 'parse_phases', 'run_data', 'RunResult', 'make_brain',
-           'some_device', 'run', 'write_config', 'read_config', 'plot_run', 'argument_parser', 'command', 'save_run',
+           'some_device', 'write_config', 'read_config', 'run', 'plot_run', 'argument_parser', 'command', 'save_run',
            'plasticish_demo', 'plasticish_run', 'load_run', 'predict_images', 'plasticish_predict', 'main']
 
 # %% ../nbs/workshop/cli.ipynb #imports
-import argparse, functools, inspect, json, sys, time
+import argparse, functools, inspect, json, os, shlex, sys, time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import torch
 from fastcore.docments import docments
 from .brain import PlasticBrain
-from .checkpoint import list_checkpoints, read_checkpoint
-from .common import figure_style
+from .checkpoint import _is_of, list_checkpoints, read_checkpoint, remove_run, run_files
+from .common import digest, figure_style, write_text_atomic
 from .distributed import process_group, ranks
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
@@ -141,8 +142,98 @@ def some_device(
     return ('cuda' if torch.cuda.is_available() else 'cpu') if name == 'auto' else name
 
 # %% ../nbs/workshop/cli.ipynb #settings
-_SETTINGS = ('data', 'data_root', 'weights', 'model', 'phases', 'epochs', 'batch_size', 'seed', 'mode', 'storm_mode',
-             'on_error', 'precision')  # what config.json keeps of a run
+_SETTINGS = dict(data=str, data_root=str, weights=str | None, model=str, phases=str, epochs=int, batch_size=int,
+                 seed=int, mode=str, storm_mode=str, on_error=str, precision=str)  # what config.json keeps of a run
+
+# %% ../nbs/workshop/cli.ipynb #write_config
+def write_config(
+    out,  # folder of the run
+    **settings
+):
+    "Write the settings of a run to `out`/config.json"
+    write_text_atomic(Path(out)/'config.json', json.dumps(settings, indent=1))
+
+def read_config(
+    out,  # folder of the run
+) -> dict:
+    "The settings of a run; raises `ValueError` if there is none, or one of another shape"
+    file = Path(out)/'config.json'
+    try: told = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as e:
+        raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
+    if not isinstance(told, dict): raise ValueError(f"out: expected a JSON object in {file}, got {type(told).__name__}")
+    told = dict(storm_mode='', precision='auto', run=None) | told  # 0.3 wrote none of these
+    for k, kind in _SETTINGS.items() | dict(run=str | None).items():
+        if k not in told or not isinstance(told[k], kind) or isinstance(told[k], bool):
+            expected = getattr(kind, '__name__', kind)
+            raise ValueError(f"out: expected {k!r} in {file} as {expected}, got {told.get(k, 'nothing')!r:.60}")
+    _check_classes(told.get('classes'), file)
+    return told
+
+# %% ../nbs/workshop/cli.ipynb #_check_classes
+def _check_classes(names, file):
+    "Refuse class names of a config.json that are no list of different strings"
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names) \
+            or len(set(names)) < len(names):
+        raise ValueError(f"out: expected 'classes' in {file} as a list of different names, got {names!r:.60}")
+
+# %% ../nbs/workshop/cli.ipynb #_listing
+def _listing(splits, data_root):
+    "File -> [class, bytes, split]; a split in memory is one file, with a fingerprint as its class"
+    def one(split, ds):
+        if not hasattr(ds, 'paths'): return {f'{split} images': [digest(ds.images, ds.labels), len(ds), split]}
+        return {Path(os.path.relpath(p, data_root)).as_posix(): [ds.classes[c], os.stat(p).st_size, split]
+                for p, c in zip(ds.paths, ds.labels.tolist())}
+    return {name: v for split, ds in splits.items() for name, v in one(split, ds).items()}
+
+# %% ../nbs/workshop/cli.ipynb #_read_listing
+def _read_listing(out, run):
+    "What data.json of the run `run` holds; raises `ValueError`"
+    file = Path(out)/'data.json'
+    try: doc = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as e:
+        raise ValueError(f"out: expected the data of the run in {file} ({e})") from None
+    if not isinstance(doc, dict) or not isinstance(doc.get('files'), dict) \
+            or not all(isinstance(v, list) and len(v) == 3 for v in doc['files'].values()):
+        raise ValueError(f"out: expected an object with 'run' and 'files' in {file}")
+    if doc.get('run') != run: raise ValueError(f"out: {file} belongs to another run than config.json beside it")
+    return doc['files']
+
+# %% ../nbs/workshop/cli.ipynb #_check_listing
+def _check_listing(old, new, out):
+    "Raise `ValueError` that names what differs between the files of the run in `out` and those there are now"
+    both = old.keys() & new.keys()
+    differs = {'missing': sorted(old.keys() - both), 'new': sorted(new.keys() - both),
+               'changed': sorted(f for f in both if old[f][:2] != new[f][:2])}
+    if not any(differs.values()):
+        differs = {'moved between train and test': sorted(f for f in both if old[f] != new[f])}
+    said = [f"{len(v)} {what} ({v[0]}{', …' if len(v) > 1 else ''})" for what, v in differs.items() if v]
+    if said:
+        raise ValueError(f"data: expected the images that the run in {out} began with, got {', '.join(said)}; "
+                         "bring those back, or begin a new run in another folder")
+
+# %% ../nbs/workshop/cli.ipynb #_continued
+def _check_new(out, overwrite):
+    "Refuse a folder that holds a run"
+    if not overwrite and (there := run_files(out)):
+        raise ValueError(f"out: {out} holds a run already ({there[0].name}): go on with it (--resume), "
+                         "choose another folder (--out), or replace it (--overwrite)")
+
+def _continued(out, settings, files):
+    "The id of the run in `out`; raises `ValueError` if it began with other settings, classes or images"
+    told = read_config(out)
+    for k in settings.keys() - {'data_root'}:
+        if told[k] != settings[k]:
+            raise ValueError(f"{k}: expected {told[k]!r}, with which the run in {out} began, got {settings[k]!r}")
+    _own_checkpoints(out, told)
+    if told['run'] is not None: _check_listing(_read_listing(out, told['run']), files, out)
+    return told['run']
+
+def _own_checkpoints(out, settings):
+    "The checkpoints of a run, newest first; raises `ValueError` if one belongs to another run"
+    found = list_checkpoints(out)
+    if all(_is_of(p, settings['run']) for p in found): return found
+    raise ValueError(f"out: config.json and the checkpoints in {out} belong to different runs")
 
 # %% ../nbs/workshop/cli.ipynb #_look
 def _look(splits, groups, eyes, cache_dir, verbose):
@@ -165,7 +256,21 @@ def _run_trainer(in_dim, feats, groups, settings, device, out, save_every, resum
         eval_loaders=run_tasks(feats['test'], feats['storm_test'], groups),
         eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
     if resume and list_checkpoints(out): return PlasticTrainer.resume(out, **args)
-    return PlasticTrainer(checkpoint_dir=out, **args)
+    trainer = PlasticTrainer(checkpoint_dir=out, **args)
+    if resume: trainer.run_id = settings['run']
+    return trainer
+
+# %% ../nbs/workshop/cli.ipynb #_folder_of
+@contextmanager
+def _folder_of(trainer, out, settings, files, overwrite):
+    "Hold the folder of a run; a new one begins with config.json and data.json"
+    with trainer._folder_lock(out):
+        if out and 'run' not in settings and not ranks()[0]:
+            _check_new(out, overwrite)
+            remove_run(out)
+            write_text_atomic(Path(out)/'data.json', json.dumps(dict(run=trainer.run_id, files=files)))
+            write_config(out, run=trainer.run_id, **settings)
+        yield
 
 # %% ../nbs/workshop/cli.ipynb #live
 def run(
@@ -186,35 +291,23 @@ def run(
     out=None,  # folder for config.json and checkpoints (None: nothing is written)
     save_every: int = 200,  # steps between checkpoints
     resume: bool = False,  # go on from the newest checkpoint in `out`
+    overwrite: bool = False,  # replace the run in `out`, which is refused otherwise
     verbose: bool = True,  # progress bars
 ) -> RunResult:
-    "Images, eyes, brain and curriculum from start to end"
+    "Images, eyes, brain and curriculum from start to end; raises `ValueError` or `CheckpointError`"
+    if resume and overwrite: raise ValueError("resume: expected either resume or overwrite, got both")
     device = some_device(device)
     eyes = PretrainedEyes(device, weights, model, precision)
     splits, groups, source = run_data(data, data_root, eyes.transform, phases, on_error)
     settings = {k: v for k, v in locals().items() if k in _SETTINGS} | dict(classes=splits['train'].classes)
-    if out and not resume and not ranks()[0]: write_config(out, **settings)
+    settings = json.loads(json.dumps(settings, default=str))
+    files = _listing(splits, data_root) if out else {}
+    if out and resume: settings['run'] = _continued(out, settings, files)
+    elif out and not ranks()[0]: _check_new(out, overwrite)
     feats, seconds, n_looked = _look(splits, groups, eyes, cache_dir, verbose)
     trainer = _run_trainer(eyes.out_dim, feats, groups, settings, device, out, save_every, resume)
-    trainer.train(verbose=verbose)
+    with _folder_of(trainer, out, settings, files, overwrite): trainer.train(verbose=verbose)
     return RunResult(trainer, seconds, sum(map(len, feats.values())), n_looked, source)
-
-# %% ../nbs/workshop/cli.ipynb #write_config
-def write_config(
-    out,  # folder of the run
-    **settings
-):
-    "Write the settings of a run to `out`/config.json"
-    Path(out).mkdir(parents=True, exist_ok=True)
-    (Path(out)/'config.json').write_text(json.dumps(settings, indent=1, default=str), encoding='utf-8')
-
-def read_config(
-    out,  # folder of the run
-) -> dict:
-    "The settings of a run; raises `ValueError` if there is none"
-    try: return json.loads((Path(out)/'config.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError) as e:
-        raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
 
 # %% ../nbs/workshop/cli.ipynb #_phase_bands
 def _phase_bands(ax, trainer):
@@ -267,6 +360,8 @@ def command(
         print(f'{f.__name__}: {message}', file=sys.stderr)
         sys.exit(code)
     def main():
+        for s in (sys.stdout, sys.stderr):
+            if hasattr(s, 'reconfigure'): s.reconfigure(errors='replace')  # a locale that lacks a character
         parser = argument_parser(f)
         parser.error = lambda message: leave(2, f'{message} (--help lists what there is)')
         given = vars(parser.parse_args())
@@ -281,19 +376,28 @@ def command(
     return run
 
 # %% ../nbs/workshop/cli.ipynb #save_life
+def _report_html(trainer):
+    return (f'<meta charset="utf-8"><h1>plasticish</h1>{trainer.report()._repr_html_()}'
+            '<img src="life.png"><img src="results.png">')
+
 def save_run(
     result: RunResult,  # what `run` returned
     out,  # the folder
 ):
-    "Write history.csv, report.txt, report.html, results.png and life.png to a folder"
-    out, trainer = Path(out), result.trainer
+    "Write history.csv, report.txt, report.html, results.png and life.png; one `OSError` names what failed"
+    out, trainer, failed = Path(out), result.trainer, []
     out.mkdir(parents=True, exist_ok=True)
-    trainer.history.to_csv(out/'history.csv')
-    (out/'report.txt').write_text(f'{result}\n')
-    (out/'report.html').write_text(f'<meta charset="utf-8"><h1>plasticish</h1>{trainer.report()._repr_html_()}'
-                                   '<img src="life.png"><img src="results.png">')
-    trainer.plot_results().savefig(out/'results.png', bbox_inches='tight')
-    plot_run(result).savefig(out/'life.png')
+    write = {
+        'history.csv': trainer.history.to_csv,
+        'report.txt': lambda p: write_text_atomic(p, f'{result}\n'),
+        'report.html': lambda p: write_text_atomic(p, _report_html(trainer)),
+        'results.png': lambda p: trainer.plot_results().savefig(p, bbox_inches='tight'),
+        'life.png': lambda p: plot_run(result).savefig(p)}
+    for name, f in write.items():
+        try: f(out/name)
+        except (OSError, ValueError, ImportError) as e: failed.append(f'{name} ({e})')
+    if trainer.save_error: failed.append(f'the last checkpoint ({trainer.save_error})')
+    if failed: raise OSError(f"out: could not write to {out}: {'; '.join(failed)}")
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_demo
 @command
@@ -302,6 +406,7 @@ def plasticish_demo(
     seed: int = 0,  # order and every draw
 ):
     "Digits 0-4, then 5-9, then a storm of inverted digits: offline, in under a minute"
+    if list_checkpoints(out): raise ValueError(f"out: {out} holds a run; choose another folder (--out)")
     result = run(seed=seed, cache_dir=Path(out)/'features')
     save_run(result, out)
     print(f"\n{result}\n\npicture: {Path(out)/'life.png'}")
@@ -326,17 +431,20 @@ def plasticish_run(
     cache_dir: str = '',  # folder for features; default: ~/.cache/plasticish
     save_every: int = 200,  # steps between checkpoints
     resume: bool = False,  # go on with the run in --out, with the settings it was begun with
+    overwrite: bool = False,  # replace the run in --out
 ):
     "Teach a brain the classes of an image collection in phases, then a storm, and report what it kept"
     told:dict = read_config(out) if resume else locals()
     with process_group(some_device(device)):
         result = run(**{k: told[k] for k in _SETTINGS}, device=device, out=out, cache_dir=cache_dir or None,
-                     save_every=save_every, resume=resume)
+                     save_every=save_every, resume=resume, overwrite=overwrite)
         if ranks()[0]: return
     if result.trainer.at['phase'] < len(result.trainer.phases):
-        sys.exit(f'plasticish_run: stopped; go on with: plasticish_run --resume --out {out}')
-    save_run(result, out)
-    print(f"\n{result}\n\neverything is in {out}")
+        if result.trainer.save_error: raise result.trainer.save_error
+        sys.exit(f'plasticish_run: stopped; go on with: plasticish_run --resume --out {shlex.quote(out)}')
+    try: save_run(result, out)
+    finally: print(f'\n{result}\n')
+    print(f'everything is in {out}')
 
 # %% ../nbs/workshop/cli.ipynb #load_life
 def load_run(
@@ -344,7 +452,8 @@ def load_run(
     device='cpu',  # where brain and eyes go
 ) -> tuple:  # (brain, eyes, settings of the run)
     "The brain of a run as its newest checkpoint holds it; raises `ValueError` or `CheckpointError`"
-    settings, found = read_config(out), list_checkpoints(out)
+    settings = read_config(out)
+    found = _own_checkpoints(out, settings)
     if not found: raise ValueError(f"checkpoint: expected a run with a checkpoint in {out}, found none")
     state = read_checkpoint(found[0])
     eyes = PretrainedEyes(device, settings['weights'], settings['model'], settings['precision'])

@@ -15,8 +15,8 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from plasticish.checkpoint import (
-    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, list_checkpoints, read_checkpoint,
-    write_checkpoint,
+    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, check_run, checkpoint_run, list_checkpoints,
+    new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
     Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
@@ -148,7 +148,7 @@ def to_frame(self:TrainingHistory):
 def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
     "Write one line per step"
     rows = self.rows()
-    with open(path, 'w', newline='') as f:
+    with open(path, 'w', newline='', encoding='utf-8') as f:
         out = csv.DictWriter(f, list(dict.fromkeys(k for r in rows for k in r)) or list(self))
         out.writeheader()
         out.writerows(rows)
@@ -158,7 +158,7 @@ def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
 @patch
 def to_json(self:TrainingHistory, path:str|Path)->Path: # where it was written
     "Write the series as they are"
-    Path(path).write_text(json.dumps(self))
+    Path(path).write_text(json.dumps(self), encoding='utf-8')
     return Path(path)
 
 # %% ../nbs/06_trainer.ipynb #from_json
@@ -169,7 +169,7 @@ def from_json(cls:TrainingHistory,
     "Read what `to_json` wrote"
     self = cls()
     self.clear()
-    self.update(json.loads(Path(path).read_text()))
+    self.update(json.loads(Path(path).read_bytes()))
     return self
 
 # %% ../nbs/06_trainer.ipynb #TrainingHistory-to_tensorboard
@@ -378,6 +378,7 @@ def _begin(self:Trainer):
     self.at = dict(phase=0, epoch=0, batch=0, step=0)
     self.accuracies, self.phase_log, self.eye_seconds = [], [], 0.
     self._rng, self._running, self._stop, self._saved_at = None, False, None, time.monotonic()
+    self.run_id, self.save_error = new_run_id(), None # why the last checkpoint was not written
     self._tests = {f'eval_loaders[{k!r}]': v for k, v in self.eval_loaders.items()}
     self._looked, self._sets, self._callbacks = {}, {}, {e: [] for e in EVENTS}
     doing = dict(learn='learning', ask='evaluating', look='looking at images')
@@ -725,6 +726,7 @@ def train(self:Trainer,
 )->TrainingHistory: # the history so far
     "Run the phases that remain; Ctrl-C ends after the current step and saves, a second one interrupts at once"
     self._stop = None
+    if self.checkpoint_dir and not ranks()[0]: check_run(self.checkpoint_dir, self.run_id)
     self._prepare(verbose)
     with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
         while self.at['phase'] < len(self.phases) and not self._check_stop(saving=False):
@@ -868,7 +870,7 @@ def save(self:Trainer,
     if folder is None: raise ValueError('folder should be given, or the trainer made with checkpoint_dir')
     state, path = self.state(), None
     if not ranks()[0]:
-        with self._folder_lock(folder): path = write_checkpoint(folder, state)
+        with self._folder_lock(folder): path = write_checkpoint(folder, state, run=self.run_id)
     self._saved_at = time.monotonic()
     return path
 
@@ -944,8 +946,9 @@ def resume(cls:Trainer,
 )->Trainer: # goes on with `.train()`
     "A trainer that goes on from a checkpoint; raises `CheckpointError` if there is none or it does not fit"
     state = read_checkpoint(Path(folder)/f'{checkpoint}.json') if checkpoint else _newest_good(folder)
-    self = cls(*args, **{'checkpoint_dir': folder, **kwargs})
-    self.load_state(state, Path(folder)/(checkpoint or list_checkpoints(folder)[0].stem))
+    self, where = cls(*args, **{'checkpoint_dir': folder, **kwargs}), checkpoint or list_checkpoints(folder)[0].stem
+    self.load_state(state, Path(folder)/where)
+    if self.checkpoint_dir == Path(folder): self.run_id = checkpoint_run(Path(folder)/f'{where}.json')
     return self
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_autosave
@@ -953,8 +956,11 @@ def resume(cls:Trainer,
 def _autosave(self:Trainer, force=False):
     "Save if it is time; a failure is logged, and the last good checkpoint stands"
     if self.checkpoint_dir is None or not (force or self._due()): return
+    self.save_error = None
     try: self.save()
-    except CheckpointError as e: log.warning('%s; training goes on', e)
+    except CheckpointError as e:
+        self.save_error = e
+        log.warning('%s; training goes on', e)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_due
 @patch
