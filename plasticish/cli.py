@@ -77,7 +77,7 @@ def parse_phases(text: str) -> dict:  # 'home=cat,dog;zoo=lion' -> {'home': ['ca
     return phases
 
 # %% ../nbs/workshop/cli.ipynb #_source
-def _source(data, data_root, transform, on_error):
+def _source(data, data_root, transform, on_error, white):
     "Data sets, where they came from, and the class names of their own phases"
     if data == 'digits':
         own = dict(low=list('01234'), high=list('56789'))
@@ -87,7 +87,7 @@ def _source(data, data_root, transform, on_error):
         own = {w: [CIFAR10_CLASSES[c] for c in cs] for w, cs in dict(vehicles=VEHICLES, animals=ANIMALS).items()}
         return splits, splits.pop('source'), own
     if data == 'folder':
-        splits = folder_splits(data_root, transform, on_error)
+        splits = folder_splits(data_root, transform, on_error, white)
         names = splits['train'].classes
         half = (len(names) + 1)//2
         return splits, 'image folder', dict(first=names[:half], second=names[half:])
@@ -100,9 +100,10 @@ def run_data(
     transform,  # the eyes' preprocessing
     phases: str = '',  # see `parse_phases`; '' takes the data set's own, or the classes in two halves
     on_error: str = 'raise',  # unreadable files of a folder: 'raise' or 'skip'
+    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
 ) -> tuple:  # (dict of train and test data sets, dict of phase name -> class indices, where it came from)
     "Images and phases by name; raises `ValueError` or `FileNotFoundError`"
-    splits, source, own = _source(data, data_root, transform, on_error)
+    splits, source, own = _source(data, data_root, transform, on_error, white)
     chosen = parse_phases(phases) if phases else {k: v for k, v in own.items() if len(v)}
     splits = {k: splits[k] for k in ('train', 'test')}
     return splits, {k: class_indices(v, splits['train'].classes) for k, v in chosen.items()}, source
@@ -143,7 +144,7 @@ def some_device(
 
 # %% ../nbs/workshop/cli.ipynb #settings
 _SETTINGS = dict(data=str, data_root=str, weights=str | None, model=str, phases=str, epochs=int, batch_size=int,
-                 seed=int, mode=str, storm_mode=str, on_error=str, precision=str)  # what config.json keeps of a run
+                 seed=int, mode=str, storm_mode=str, on_error=str, white=int, precision=str)  # what config.json keeps of a run
 
 # %% ../nbs/workshop/cli.ipynb #write_config
 def write_config(
@@ -162,7 +163,7 @@ def read_config(
     except (OSError, ValueError, RecursionError) as e:
         raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
     if not isinstance(told, dict): raise ValueError(f"out: expected a JSON object in {file}, got {type(told).__name__}")
-    told = dict(storm_mode='', precision='auto', run=None) | told  # 0.3 wrote none of these
+    told = dict(storm_mode='', precision='auto', white=65535, run=None) | told  # 0.3 wrote none of these
     for k, kind in _SETTINGS.items() | dict(run=str | None).items():
         if k not in told or not isinstance(told[k], kind) or isinstance(told[k], bool):
             expected = getattr(kind, '__name__', kind)
@@ -285,6 +286,7 @@ def run(
     mode: str = 'plastic',  # mode of the calm phases
     storm_mode: str = '',  # mode of the storm; '' for panic, or auto where the calm phases are
     on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
+    white: int = 65535,  # 16-bit grey value that becomes white; 0: stretch each image on its own
     precision: str = 'auto',  # of eyes and brain: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     device: str = 'auto',  # 'auto' takes a GPU if there is one
     cache_dir=None,  # where features are kept (None: `default_cache_dir()`)
@@ -298,7 +300,7 @@ def run(
     if resume and overwrite: raise ValueError("resume: expected either resume or overwrite, got both")
     device = some_device(device)
     eyes = PretrainedEyes(device, weights, model, precision)
-    splits, groups, source = run_data(data, data_root, eyes.transform, phases, on_error)
+    splits, groups, source = run_data(data, data_root, eyes.transform, phases, on_error, white)
     settings = {k: v for k, v in locals().items() if k in _SETTINGS} | dict(classes=splits['train'].classes)
     settings = json.loads(json.dumps(settings, default=str))
     files = _listing(splits, data_root) if out else {}
@@ -425,6 +427,7 @@ def plasticish_run(
     mode: str = 'plastic',  # mode of the calm phases: plastic, auto (detects storms), panic, inference (watches)
     storm_mode: str = '',  # mode of the storm, likewise; default: panic, or auto with --mode auto
     on_error: str = 'raise',  # unreadable image files: 'raise', or 'skip' and count them
+    white: int = 65535,  # value of a 16-bit grey image that becomes white; 0: from its darkest to its brightest
     precision: str = 'auto',  # of eyes and brain: auto (bfloat16 where the hardware has it), float32, bfloat16
     device: str = 'auto',  # auto, cpu, cuda
     out: str = 'plasticish_run',  # folder for config, history, report, pictures, checkpoints

@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import functools, hashlib, html, json, logging, math, os, pickle, threading
+import functools, hashlib, html, json, logging, math, os, pickle, stat, threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'RENAMED', 'ch
            'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision',
            'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card',
            'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified', 'no_grad', 'in_turn', 'Table',
-           'write_atomic', 'write_text_atomic']
+           'check_plain', 'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -394,6 +394,17 @@ class Table:
         body = '\n'.join(row(r, 'td') for r in self.rows)
         note = f'<p>{html.escape(self.note)}</p>' if self.note else ''
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
+
+# %% ../nbs/workshop/common.ipynb #check_plain
+def check_plain(
+    path,  # of a file; anything else than a path passes
+    links: bool = True,  # a link to a plain file will do
+):
+    "Raise `OSError` if there is a folder, a device, a pipe or another thing that is no plain file at `path`"
+    if not isinstance(path, str | os.PathLike): return
+    try: mode = (os.stat if links else os.lstat)(path).st_mode
+    except FileNotFoundError: return
+    if not stat.S_ISREG(mode): raise OSError(f'{path} is no plain file')
 
 # %% ../nbs/workshop/common.ipynb #_fsync
 def _fsync(path):
