@@ -8,7 +8,7 @@ import hashlib, json, secrets
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
-from .common import write_atomic, write_text_atomic
+from .common import check_plain, read_plain, write_atomic, write_text_atomic
 
 # %% auto #0
 __all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'RUN_FILES', 'CheckpointError', 'list_checkpoints', 'new_run_id',
@@ -122,7 +122,7 @@ def new_run_id()->str: # 16 hexadecimal digits
 
 def _config(folder):
     "The JSON object in config.json of a folder, or an empty one"
-    try: told = json.loads((Path(folder)/'config.json').read_bytes())
+    try: told = json.loads(read_plain(Path(folder)/'config.json'))
     except (OSError, ValueError, RecursionError): return {}
     return told if isinstance(told, dict) else {}
 
@@ -154,8 +154,9 @@ def run_files(
     folder:str|Path, # may be missing
 )->list[Path]: # sorted; empty where no run is
     "The files of a run that exist in `folder`, the lock aside"
-    there = [p for n in RUN_FILES if (p := Path(folder)/n).exists() or p.is_symlink()]
-    return sorted([*there, *Path(folder).glob('checkpoint-*.json'), *Path(folder).glob('checkpoint-*.safetensors')])
+    there = [Path(folder)/n for n in RUN_FILES]
+    there += [p for kind in ('json', 'safetensors') for p in Path(folder).glob(f'checkpoint-*.{kind}')]
+    return sorted(p for p in there if p.is_symlink() or p.exists() and not p.is_dir())
 
 def remove_run(
     folder:str|Path, # any folder
@@ -201,7 +202,7 @@ def _tidy(folder, keep):
 # %% ../nbs/workshop/checkpoint.ipynb #_read_json
 def _read_json(path):
     "The JSON of a checkpoint; raises `CheckpointError` unless it is ours and of a version we know"
-    try: doc = json.loads(path.read_bytes())
+    try: doc = json.loads(read_plain(path))
     except FileNotFoundError: raise CheckpointError(f'there is no checkpoint {path}') from None
     except (ValueError, RecursionError, OSError) as e: raise CheckpointError(f'{path} is damaged: {e}') from None
     if not isinstance(doc, dict) or doc.get('format') != FORMAT:
@@ -218,6 +219,7 @@ def _verified(path, doc):
     "What the checkpoint `doc` holds; raises if it or its tensors do not match their checksums"
     from safetensors.torch import load_file
     tensor_file = path.with_suffix('.safetensors')
+    check_plain(tensor_file)
     if doc.get('seal') != _checksum(doc): raise ValueError('its contents do not match their seal')
     if _sha(tensor_file) != doc['tensors_sha256']: raise ValueError('its tensors do not match their checksum')
     tensors = load_file(tensor_file)

@@ -16,7 +16,7 @@ import torch
 from fastcore.docments import docments
 from .brain import PlasticBrain
 from .checkpoint import _is_of, list_checkpoints, read_checkpoint, remove_run, run_files
-from .common import digest, figure_style, write_text_atomic
+from .common import check_plain, digest, figure_style, read_plain, write_text_atomic
 from .distributed import process_group, ranks
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
@@ -159,7 +159,7 @@ def read_config(
 ) -> dict:
     "The settings of a run; raises `ValueError` if there is none, or one of another shape"
     file = Path(out)/'config.json'
-    try: told = json.loads(file.read_bytes())
+    try: told = json.loads(read_plain(file))
     except (OSError, ValueError, RecursionError) as e:
         raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
     if not isinstance(told, dict): raise ValueError(f"out: expected a JSON object in {file}, got {type(told).__name__}")
@@ -191,7 +191,7 @@ def _listing(splits, data_root):
 def _read_listing(out, run):
     "What data.json of the run `run` holds; raises `ValueError`"
     file = Path(out)/'data.json'
-    try: doc = json.loads(file.read_bytes())
+    try: doc = json.loads(read_plain(file))
     except (OSError, ValueError, RecursionError) as e:
         raise ValueError(f"out: expected the data of the run in {file} ({e})") from None
     if not isinstance(doc, dict) or not isinstance(doc.get('files'), dict) \
@@ -396,7 +396,9 @@ def save_run(
         'results.png': lambda p: trainer.plot_results().savefig(p, bbox_inches='tight'),
         'life.png': lambda p: plot_run(result).savefig(p)}
     for name, f in write.items():
-        try: f(out/name)
+        try:
+            check_plain(out/name, links=False)
+            f(out/name)
         except (OSError, ValueError, ImportError) as e: failed.append(f'{name} ({e})')
     if trainer.save_error: failed.append(f'the last checkpoint ({trainer.save_error})')
     if failed: raise OSError(f"out: could not write to {out}: {'; '.join(failed)}")

@@ -4,11 +4,12 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import functools, hashlib, html, json, logging, math, os, pickle, stat, threading
+import errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, stat, threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 import numpy as np, torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 # %% auto #0
@@ -16,7 +17,7 @@ __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'RENAMED', 'ch
            'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision',
            'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card',
            'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified', 'no_grad', 'in_turn', 'Table',
-           'check_plain', 'write_atomic', 'write_text_atomic']
+           'check_plain', 'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -170,15 +171,6 @@ def in_bfloat16(
 ) -> bool:
     "Whether `precision` means bfloat16 on `device`"
     return precision == 'bfloat16' or precision == 'auto' and bf16_is_native(device)
-
-# %% ../nbs/workshop/common.ipynb #_write_json
-def _write_json(path, obj):
-    "Write a small file atomically and flush it to disk"
-    tmp = Path(f'{path}.tmp')
-    with open(tmp, 'w', encoding='utf-8') as f:
-        json.dump(obj, f)
-        f.flush(); os.fsync(f.fileno())
-    os.replace(tmp, path)
 
 # %% ../nbs/workshop/common.ipynb #out_of_memory
 _NO_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'bad_alloc', 'alloc_failed',
@@ -406,12 +398,38 @@ def check_plain(
     except FileNotFoundError: return
     if not stat.S_ISREG(mode): raise OSError(f'{path} is no plain file')
 
+# %% ../nbs/workshop/common.ipynb #read_plain
+def read_plain(
+    path,  # of a file
+) -> bytes:
+    "What a plain file holds; raises `OSError`"
+    check_plain(path)
+    return Path(path).read_bytes()
+
+def lock_file(
+    path,  # of the lock
+    **kwargs,  # as of `FileLock`
+) -> FileLock:
+    "A lock held by way of a plain file; raises `OSError` if a link or something else is there"
+    check_plain(path, links=False)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0), 0o666))
+    return FileLock(str(path), **kwargs)
+
 # %% ../nbs/workshop/common.ipynb #_fsync
+_NO_FSYNC = errno.EINVAL, errno.EACCES, errno.EPERM, errno.EBADF, errno.ENOTSUP  # a system that does not sync folders
+
 def _fsync(path):
-    "Force a file or a folder to the disk"
-    fd = os.open(path, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
+    "Force a file to the disk"
+    with open(path, 'r+b') as f: os.fsync(f.fileno())
+
+def _fsync_folder(path):
+    "Force the names in a folder to the disk, where the system can"
+    try:
+        fd = os.open(path, os.O_RDONLY)
+        try: os.fsync(fd)
+        finally: os.close(fd)
+    except OSError as e:
+        if e.errno not in _NO_FSYNC: raise
 
 # %% ../nbs/workshop/common.ipynb #write_atomic
 def write_atomic(
@@ -419,12 +437,12 @@ def write_atomic(
     write,  # called with the name of a temporary file beside it, which it makes
 ):
     "Let `write` make a file, then give it its name, so that it appears whole or not at all"
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    tmp = path.with_name(f'.{path.name}.{secrets.token_hex(8)}.tmp')
     try:
         write(tmp)
         _fsync(tmp)
         os.replace(tmp, path)
-        _fsync(path.parent)
+        _fsync_folder(path.parent)
     finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/workshop/common.ipynb #write_atomically
@@ -434,4 +452,4 @@ def write_text_atomic(
 ):
     "Write `text` so that `path` holds the old text or all of the new one, whenever the process is killed"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda tmp: tmp.write_text(text, encoding='utf-8'))
+    write_atomic(path, lambda tmp: tmp.write_bytes(text.encode('utf-8', 'surrogateescape')))  # odd file names too

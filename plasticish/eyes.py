@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from fastcore.basics import patch
-from filelock import FileLock
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 from plasticish.common import (
-    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, _write_json, check_count, check_labels,
-    check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, log,
+    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels,
+    check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, read_plain, write_atomic,
+    write_text_atomic,
 )
 
 # %% auto #0
@@ -695,6 +695,7 @@ _DAMAGE = OSError, ValueError, KeyError, TypeError, RecursionError  # what readi
 
 def _mapped(path, dtype, ndim, mode='r'):
     "A .npy file as a memory map, so that a wrong size in it allocates nothing; raises `ValueError`"
+    check_plain(path)
     try: x = np.load(path, mmap_mode='r', allow_pickle=False)
     except Exception as e: raise ValueError(f'{Path(path).name} is no array ({e})') from None
     # mode r+ only after a load with r: it would extend a file that states a wrong size
@@ -715,13 +716,15 @@ class _PartialCache:
     "An unfinished cache of `n` rows; the first `done` are written"
     def __init__(self, folder, n):
         self.folder, self.n, self.done, self.x = Path(folder), n, 0, None
+        if self.folder.is_symlink(): raise OSError(f'{self.folder} is a link')
         self.folder.mkdir(parents=True, exist_ok=True)
+        check_plain(self.folder/'features.npy', links=False)
         self.y = np.zeros(n, np.int64)
         try:
             self.x = _mapped(self.folder/'features.npy', np.float32, 2, 'r+')
             y = _mapped(self.folder/'labels.npy', np.int64, 1)
             if not len(self.x) == len(y) == n: raise ValueError('its files disagree')
-            self.done = check_count(json.loads((self.folder/'done.json').read_text())['done'], 'done', 0, n)
+            self.done = check_count(json.loads(read_plain(self.folder/'done.json'))['done'], 'done', 0, n)
             self.y[:self.done] = check_labels(torch.tensor(y), None, n, 'labels.npy')[:self.done]
         except _DAMAGE: self.done = 0
     def write(self, x, y):
@@ -733,9 +736,10 @@ class _PartialCache:
         self.done += len(x)
     def flush(self):
         self.x.flush()
-        np.save(self.folder/'labels.tmp.npy', self.y)
-        os.replace(self.folder/'labels.tmp.npy', self.folder/'labels.npy')
-        _write_json(self.folder/'done.json', dict(done=self.done))
+        def save(tmp):
+            with open(tmp, 'wb') as f: np.save(f, self.y)
+        write_atomic(self.folder/'labels.npy', save)
+        write_text_atomic(self.folder/'done.json', json.dumps(dict(done=self.done)))
 
 # %% ../nbs/00_eyes.ipynb #_look_at_all
 def _look_at_all(eyes, loader, partial, transform_fn, bar):
@@ -757,7 +761,7 @@ def _open_cache(folder, n, classes):
     try:
         x = _mapped(folder/'features.npy', np.float32, 2, 'c')
         y = np.array(_mapped(folder/'labels.npy', np.int64, 1))
-        if not len(x) == len(y) == n or json.loads((folder/'done.json').read_text()) != dict(done=n):
+        if not len(x) == len(y) == n or json.loads(read_plain(folder/'done.json')) != dict(done=n):
             raise ValueError('its files disagree')
         return FeatureDataset(torch.from_numpy(x), y, classes)
     except _DAMAGE as e:
@@ -775,8 +779,7 @@ def _locked(folder):
     "The acquired lock of a cache"
     with _on_disk(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        open(f'{folder}.lock', 'ab').close()
-        return FileLock(f'{folder}.lock').acquire()
+        return lock_file(f'{folder}.lock').acquire()
 
 def _build_cache(folder, eyes, ds, load, transform_fn, progress):
     "Build the cache in `folder`, continuing a partial one; `load` makes a loader of a data set"
@@ -784,6 +787,7 @@ def _build_cache(folder, eyes, ds, load, transform_fn, progress):
     loader = load(Subset(ds, range(partial.done, len(ds))) if partial.done else ds)
     with tqdm(total=len(ds), initial=partial.done, unit='img', desc='eyes', disable=not progress) as bar:
         _look_at_all(eyes, loader, partial, transform_fn, bar)
+    partial.x = None  # Windows renames no folder with an open file
     with _on_disk(folder): os.replace(partial.folder, folder)
 
 # %% ../nbs/00_eyes.ipynb #cache_features

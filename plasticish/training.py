@@ -20,7 +20,7 @@ from plasticish.checkpoint import (
 )
 from plasticish.common import (
     Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
-    log, no_grad,
+    lock_file, log, no_grad,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features
@@ -851,10 +851,10 @@ def _folder_lock(self:Trainer, folder):
     if folder is None or ranks()[0]:
         yield
         return
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(Path(folder)/'.lock'), timeout=0, is_singleton=True).acquire()
+        lock = lock_file(Path(folder)/'.lock', timeout=0, is_singleton=True).acquire()
     except Timeout:
         raise CheckpointError(f'{folder} is in use by another run; choose another checkpoint folder') from None
     except OSError as e: raise CheckpointError(f'could not use {folder} for checkpoints: {e}') from e

@@ -4,12 +4,14 @@ import json
 import os
 import pickle
 import random
+import signal
 import struct
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from small import difference
@@ -310,3 +312,70 @@ def test_folders_of_images(tmp_path):
     assert (len(ds), sorted(p.name for p in ds.skipped)) == (8, ['bad.png', 'broken.png', 'desktop.ini', 'pipe.png'])
     os.unlink(ds.paths[0])
     with pytest.raises(ValueError, match='0.png: expected an image file'): ds[0]
+
+class Deadline:
+    "Whatever takes longer than a few seconds fails"
+    def __enter__(self):
+        def late(*_): raise AssertionError('it hangs')
+        self.old = signal.signal(signal.SIGALRM, late); signal.alarm(20)
+    def __exit__(self, *_): signal.alarm(0); signal.signal(signal.SIGALRM, self.old)
+
+PLANTS = {'link': lambda p, victim: p.symlink_to(victim), 'dangling link': lambda p, victim: p.symlink_to(victim.parent/'made'), 'pipe': lambda p, victim: os.mkfifo(p),
+          'device': lambda p, victim: p.symlink_to('/dev/zero'), 'folder': lambda p, victim: p.mkdir()}
+
+@pytest.mark.parametrize('plant', PLANTS)
+def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, plant, monkeypatch):
+    "Links, pipes, devices and folders in the places of our files: refused or replaced, and what they point to is as before"
+    from plasticish.checkpoint import list_checkpoints
+    from plasticish.cli import read_config, save_run, write_config
+    victim, tried = tmp_path/'victim', 0
+    victim.write_text('mine')
+    monkeypatch.setattr('plasticish.cli.plot_run', lambda result: result.plot_results())
+    run = write_checkpoint(tmp_path/'run', dict(a=torch.zeros(2, 1024)))
+    def partial(name):
+        key = next(p for p in (tmp_path/'good').iterdir() if p.is_dir()).name
+        place = tmp_path/f'cache {tried}'
+        (place/f'{key}.partial').mkdir(parents=True)
+        return place, (place/key if name == '' else place/f'{key}{name}' if name.startswith('.') else place/f'{key}.partial'/name)
+    cache_features(look, pictures, cache_dir=tmp_path/'good', progress=False)
+    errors = OSError, ValueError, CheckpointError
+    def attempt(f):
+        nonlocal tried
+        tried += 1
+        with Deadline():
+            try: f()
+            except errors as e: assert 'hangs' not in str(e)
+        assert victim.read_text() == 'mine' and not (tmp_path/'made').exists(), 'a link was written through'
+    for name in ('features.npy', 'labels.npy', 'labels.tmp.npy', 'done.json', '.lock', '.partial', ''):
+        place, p = partial(name)
+        if name == '.partial': p.rmdir()
+        PLANTS[plant](p, victim)
+        attempt(lambda: cache_features(look, pictures, cache_dir=place, progress=False))
+    for name in ('checkpoint-00000001.json', 'checkpoint-00000001.safetensors', 'checkpoint-00000002.json', 'checkpoint-00000002.safetensors', 'config.json', '.lock'):
+        folder = tmp_path/f'run {tried}'
+        folder.mkdir()
+        for q in run.parent.iterdir(): (folder/q.name).write_bytes(q.read_bytes())
+        (folder/name).unlink(missing_ok=True); PLANTS[plant](folder/name, victim)
+        attempt(lambda: read_checkpoint(folder/'checkpoint-00000001.json'))
+        attempt(lambda: read_checkpoint(list_checkpoints(folder)[0]))
+        attempt(lambda: write_checkpoint(folder, dict(b=torch.ones(3))))
+        attempt(lambda: read_config(folder))
+        attempt(lambda: write_config(folder, a=1))
+    from small import make
+    cls, args, kwargs = make(epochs=1)
+    trainer = cls(*args, **kwargs)
+    for name in ('.lock', 'history.csv', 'report.txt', 'report.html', 'results.png', 'life.png'):
+        folder = tmp_path/f'out {tried}'
+        folder.mkdir(); PLANTS[plant](folder/name, victim)
+        if name == '.lock': attempt(lambda: trainer.save(folder))
+        else: attempt(lambda: save_run(Written(trainer), folder))
+    from plasticish.deploy import export
+    PLANTS[plant](tmp_path/'brain.pt2', victim)
+    attempt(lambda: export(learned('plastic'), tmp_path/'brain.pt2'))
+    print(f'{plant}: {tried} tried')
+
+class Written:
+    "A result whose pictures are quickly drawn"
+    def __init__(self, trainer): self.trainer = self; self.history = trainer.history; self.report = trainer.report; self.save_error = None
+    def plot_results(self): return Figure(figsize=(1, 1))
+    def __str__(self): return 'a report'

@@ -1,13 +1,24 @@
 "The folder of a run: what a user made is never lost, and its parts never mix with those of another run"
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from test_command_line import call, digits
 
+from plasticish.brain import PlasticBrain
 from plasticish.checkpoint import CheckpointError, list_checkpoints, run_files
 from plasticish.cli import load_run, predict_images, run, save_run
 
+
+@pytest.fixture(scope='module', autouse=True)
+def small_brains():
+    "Brains whose checkpoints are quickly written"
+    def make(in_dim, classes, device='cpu', precision='auto'): return PlasticBrain(in_dim, 32, 4, 1, 300, 5, len(classes), n_readout_neurons=64, device=device)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('plasticish.cli.make_brain', make)
+        yield
 
 @pytest.fixture(scope='module')
 def begun(tmp_path_factory):
@@ -119,9 +130,38 @@ def test_the_exit_status_tells_what_was_not_saved(copied):
     code, out, err = call('plasticish_run', *given, '--out', tmp/'full', preexec_fn=full)
     assert code == 1 and 'the last checkpoint (could not write' in err and 'ACC' in out, err
     assert (tmp/'full'/'report.txt').exists() and not list_checkpoints(tmp/'full')
-    (tmp/'run'/'report.txt').unlink()
-    (tmp/'run'/'report.txt').mkdir()
+    (tmp/'new'/'report.txt'/'mine').mkdir(parents=True)
     env = dict(PYTHONIOENCODING='ascii', LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0')
-    code, out, err = call('plasticish_run', '--resume', '--out', tmp/'run', '--cache_dir', args['cache_dir'], env=env)
+    code, out, err = call('plasticish_run', *given, '--overwrite', '--out', tmp/'new', env=env)
     assert code == 1 and err.strip().splitlines()[-1].startswith('plasticish_run: out: could not write') and 'report.txt' in err, err
-    assert 'ACC' in out and (tmp/'run'/'report.html').stat().st_size
+    assert 'ACC' in out and (tmp/'new'/'report.html').stat().st_size and (tmp/'new'/'report.txt'/'mine').exists()
+
+WINDOWS = """
+import os, stat, sys, warnings
+warnings.filterwarnings('error', category=EncodingWarning, module='plasticish')  # a text file in the locale's encoding
+sync, opened = os.fsync, os.open
+def fsync(fd):
+    import fcntl
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY: raise OSError(9, 'Bad file descriptor')
+    sync(fd)
+def open_(path, flags, *args, **kwargs):
+    if os.path.isdir(path) and not flags & os.O_DIRECTORY: raise PermissionError(13, 'Permission denied')
+    return opened(path, flags, *args, **kwargs)
+os.fsync, os.open = fsync, open_
+del os.posix_fallocate
+from plasticish.cli import predict_images, run, save_run
+photos, cache, out = sys.argv[1:]
+args = dict(data='folder', data_root=photos, phases='a–b=動物;c=1', batch_size=8, cache_dir=cache, out=out, verbose=False)
+save_run(run(**args), out)
+run(**args, resume=True)
+print(ascii(predict_images(out, [os.path.join(photos, '1', '0.png')])[0]['label']))
+"""
+
+def test_as_on_windows(copied):
+    "Read-only descriptors and folders cannot be synced, and the locale's encoding lacks the characters"
+    tmp, args = copied
+    (tmp/'photos'/'0').rename(tmp/'photos'/'動物')
+    code = subprocess.run([sys.executable, '-X', 'warn_default_encoding', '-c', WINDOWS, tmp/'photos', tmp/'cache', tmp/'out'], capture_output=True, text=True)
+    assert code.returncode == 0 and code.stdout == "'1'\n", code.stderr
+    assert list_checkpoints(tmp/'out') and '動物' in json.loads((tmp/'out'/'config.json').read_text(encoding='utf-8'))['classes']
+    assert 'a–b' in (tmp/'out'/'report.txt').read_text(encoding='utf-8') and 'a–b' in (tmp/'out'/'history.csv').read_text(encoding='utf-8')
