@@ -460,9 +460,11 @@ def load_run(
     settings = read_config(out)
     found = _own_checkpoints(out, settings)
     if not found: raise ValueError(f"checkpoint: expected a run with a checkpoint in {out}, found none")
-    state = read_checkpoint(found[0])
     eyes = PretrainedEyes(device, settings['weights'], settings['model'], settings['precision'])
     brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
+    state = read_checkpoint(found[0])
+    if not isinstance(state, dict) or 'brain' not in state:
+        raise ValueError(f"checkpoint: expected the state of a trainer in {found[0]}")
     brain.load_state_dict(state['brain'])
     return brain, eyes, settings
 
@@ -474,21 +476,38 @@ def _neighbours(why, names):
             for i, l, p, s, d, w in zip(*columns)]
 
 # %% ../nbs/workshop/cli.ipynb #predict_images
+def _seen(images, eyes, white, on_error):
+    "Images as the eyes want them, in batches of (file, image or error)"
+    for i in range(0, len(images), 64):
+        batch = []
+        for p in images[i:i + 64]:
+            try: batch.append((p, eyes.transform(open_image(p, white))))
+            except ValueError as e:
+                if on_error == 'raise': raise
+                batch.append((p, str(e)))
+        yield batch
+
+def _answers(brain, x, names, neighbours):
+    "What a brain says to features, as a list of plain dictionaries"
+    shares, reasons = brain(x), brain.memory.explain(x, neighbours)
+    return [dict(label=names[s.argmax()], score=s.max().item(), scores=dict(zip(names, s.tolist())),
+                 because=_neighbours(why, names)) for s, why in zip(shares, reasons)]
+
 def predict_images(
     out,  # the folder of a run
     images,  # image files
     neighbours: int = 3,  # memories to name for each answer
     device='cpu',  # where to compute
-) -> list:  # a dict per image: image, label, score, scores, because
-    "Labels, scores and the memories behind them; raises `ValueError` for a file that is no image"
+    on_error: str = 'raise',  # a file that is no image: 'raise' `ValueError`, or 'tell' in place of the answer
+) -> list:  # a dict per image: image, label, score, scores, because; or image, error
+    "Labels, scores and the memories behind them"
     brain, eyes, settings = load_run(out, device)
-    names = settings['classes']
-    x = eyes(torch.stack([eyes.transform(open_image(p)) for p in images]))
-    shares = brain(x)  # [B, C]
-    reasons = brain.memory.explain(brain.features(x), neighbours)
-    return [dict(image=str(p), label=names[share.argmax()], score=share.max().item(),
-                 scores=dict(zip(names, share.tolist())), because=_neighbours(why, names))
-            for p, share, why in zip(images, shares, reasons)]
+    answers = []
+    for batch in _seen(images, eyes, settings['white'], on_error):
+        good = [x for _, x in batch if not isinstance(x, str)]
+        said = iter(_answers(brain, eyes(torch.stack(good)), settings['classes'], neighbours) if good else ())
+        answers += [dict(image=str(p)) | (dict(error=x) if isinstance(x, str) else next(said)) for p, x in batch]
+    return answers
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_predict
 @command
@@ -500,13 +519,15 @@ def plasticish_predict(
     device: str = 'cpu',  # cpu, cuda
 ):
     "Ask a trained brain about images: label, score, and the memories that spoke for it"
-    answers = predict_images(checkpoint, images, neighbours, device)
-    if as_json: return print(json.dumps(answers, indent=1))
-    for a in answers:
+    answers = predict_images(checkpoint, images, neighbours, device, 'tell')
+    if as_json: print(json.dumps(answers, indent=1))
+    for a in answers if not as_json else ():
+        if 'error' in a: continue
         print(f"{a['image']}: {a['label']} ({100*a['score']:.1f} %)")
         for w in a['because']:
             print(f"    memory {w['id']}: {w['label']}, phase {w['phase']}, step {w['step']}: "
                   f"{100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (0 if the same)")
+    if bad := [a['error'] for a in answers if 'error' in a]: raise ValueError('; '.join(bad))
 
 # %% ../nbs/workshop/cli.ipynb #main
 COMMANDS = dict(demo=plasticish_demo, run=plasticish_run, predict=plasticish_predict)

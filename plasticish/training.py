@@ -248,8 +248,11 @@ def seeded_iter(
         with rng_scope(seed):
             for g in gens: g.manual_seed(seed + g.initial_seed())
             it = iter(loader)
-            first = [b for _ in range(max(1, skip)) if (b := next(it, None)) is not None][-1:]
-        if not skip: yield from first
+            first = next(it, None)
+            for _ in range(skip - 1):
+                if next(it, None) is None: break
+        if not skip and first is not None: yield first
+        del first
         yield from it
     finally:
         for g, s in zip(gens, states): g.set_state(s)
