@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from fastcore.docments import docments
 from .brain import PlasticBrain
-from .checkpoint import _is_of, list_checkpoints, read_checkpoint, remove_run, run_files
-from .common import check_plain, digest, figure_style, read_plain, write_text_atomic
+from .checkpoint import _is_of, list_checkpoints, most_bytes, read_checkpoint, remove_run, run_files
+from .common import check_plain, digest, figure_style, read_json, read_plain, write_text_atomic
 from .distributed import process_group, ranks
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
@@ -159,8 +159,8 @@ def read_config(
 ) -> dict:
     "The settings of a run; raises `ValueError` if there is none, or one of another shape"
     file = Path(out)/'config.json'
-    try: told = json.loads(read_plain(file))
-    except (OSError, ValueError, RecursionError) as e:
+    try: told = read_json(read_plain(file))
+    except (OSError, ValueError) as e:
         raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
     if not isinstance(told, dict): raise ValueError(f"out: expected a JSON object in {file}, got {type(told).__name__}")
     told = dict(storm_mode='', precision='auto', white=65535, run=None) | told  # 0.3 wrote none of these
@@ -191,8 +191,8 @@ def _listing(splits, data_root):
 def _read_listing(out, run):
     "What data.json of the run `run` holds; raises `ValueError`"
     file = Path(out)/'data.json'
-    try: doc = json.loads(read_plain(file))
-    except (OSError, ValueError, RecursionError) as e:
+    try: doc = read_json(read_plain(file))
+    except (OSError, ValueError) as e:
         raise ValueError(f"out: expected the data of the run in {file} ({e})") from None
     if not isinstance(doc, dict) or not isinstance(doc.get('files'), dict) \
             or not all(isinstance(v, list) and len(v) == 3 for v in doc['files'].values()):
@@ -462,7 +462,7 @@ def load_run(
     if not found: raise ValueError(f"checkpoint: expected a run with a checkpoint in {out}, found none")
     eyes = PretrainedEyes(device, settings['weights'], settings['model'], settings['precision'])
     brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
-    state = read_checkpoint(found[0])
+    state = read_checkpoint(found[0], most_bytes(brain))
     if not isinstance(state, dict) or 'brain' not in state:
         raise ValueError(f"checkpoint: expected the state of a trainer in {found[0]}")
     brain.load_state_dict(state['brain'])

@@ -13,11 +13,11 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'RENAMED', 'check_features', 'check_labels', 'check_count',
-           'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision',
-           'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card',
-           'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified', 'no_grad', 'in_turn', 'Table',
-           'check_plain', 'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
+__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'RENAMED', 'check_features', 'check_labels',
+           'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
+           'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
+           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified',
+           'no_grad', 'in_turn', 'Table', 'check_plain', 'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -258,7 +258,22 @@ def glance_card(x, # what is described
     rows = ''.join(f'<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>' for k, v in facts.items())
     return f'<table><thead><tr><th colspan="2">{type(x).__name__}</th></tr></thead><tbody>{rows}</tbody></table>'
 
+# %% ../nbs/workshop/common.ipynb #read_json
+def _bounded(digits):
+    "An integer of JSON that some generator or tensor can hold"
+    if len(digits) < 21 and -2**63 <= (n := int(digits)) < 2**64: return n
+    raise ValueError(f'the number {digits:.30} is out of range')
+
+def read_json(
+    data: bytes,  # JSON that somebody may have forged
+):
+    "What the JSON says; raises `ValueError`, also for integers that no tensor can hold"
+    try: return json.loads(data, parse_int=_bounded)
+    except RecursionError: raise ValueError('it is nested too deeply') from None
+
 # %% ../nbs/workshop/common.ipynb #as_bytes
+MAX_JSON = 2**26 # bytes of settings in a state
+
 def as_bytes(x # plain data
             )->Tensor: # uint8 [n]
     "JSON in a tensor, so that a state dict can hold it"
@@ -268,9 +283,10 @@ def from_bytes(t:Tensor, # as from `as_bytes`
                kind:type # what it must be
               ):
     "The data that `as_bytes` was given; raises `ValueError`"
-    try: x = json.loads(bytes(t.tolist()))
-    except (ValueError, TypeError, AttributeError, RecursionError) as e:
-        raise ValueError(f'expected JSON in a tensor of bytes ({e})') from None
+    if not isinstance(t, Tensor) or t.dtype != torch.uint8 or t.ndim != 1 or len(t) > MAX_JSON:
+        raise ValueError(f'expected JSON in a tensor of at most {MAX_JSON} bytes')
+    try: x = read_json(bytes(t.tolist()))
+    except ValueError as e: raise ValueError(f'expected JSON in a tensor of bytes ({e})') from None
     if not isinstance(x, kind): raise ValueError(f'expected a {kind.__name__}, got {type(x).__name__}')
     return x
 

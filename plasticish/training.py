@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from plasticish.checkpoint import (
     CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, check_run, checkpoint_run, list_checkpoints,
-    new_run_id, read_checkpoint, write_checkpoint,
+    most_bytes, new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
     Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
@@ -881,6 +881,21 @@ def save(self:Trainer,
 _STATE = dict(at=dict, seed=int, brain_type=str, brain=dict, phases=list, series=list, history=list,
               accuracies=list, phase_log=list, eye_seconds=float)
 
+# %% ../nbs/06_trainer.ipynb #_odd_record
+_NOTE = dict(name=str, samples=int, seconds=float, first_step=int)
+
+def _odd_record(state):
+    "The name of a record in a state that is not of the shape in which it was written; None if all are"
+    ok = dict(
+        phases=all(isinstance(p, list | tuple) and p and isinstance(p[0], str) for p in state['phases']),
+        series=all(isinstance(s, str) for s in state['series']) and len(state['series']) == len(state['history']),
+        history=all(isinstance(h, list | tuple) and all(isinstance(r, list | tuple) and len(r) == 2 for r in h)
+                    for h in state['history']),
+        accuracies=all(isinstance(a, dict) for a in state['accuracies']),
+        phase_log=all(isinstance(n, dict) and all(isinstance(n.get(k), t) for k, t in _NOTE.items())
+                      for n in state['phase_log']))
+    return next((k for k, good in ok.items() if not good), None)
+
 # %% ../nbs/06_trainer.ipynb #Trainer-_check_match
 @patch
 def _check_match(self:Trainer, state, where):
@@ -890,8 +905,9 @@ def _check_match(self:Trainer, state, where):
     own, stored = type(self.brain).__name__, state['brain_type']
     if own != stored: raise CheckpointError(f'{where} holds a {stored}, got a {own}')
     at = state['at']
-    if not all(isinstance(at.get(k), int) and at[k] >= 0 for k in self.at):
+    if not all(isinstance(at.get(k), int) and 0 <= at[k] <= MAX_ROWS for k in self.at) or at['batch'] > at['step']:
         raise CheckpointError(f'{where} has no place in a curriculum: {at}')
+    if odd := _odd_record(state): raise CheckpointError(f'{where} is no state of a trainer: {odd} is of another shape')
     done = at['phase'] + bool(at['epoch'] or at['batch'])
     ours, theirs = [p.name for p in self.phases][:done], [p[0] for p in state['phases']][:done]
     if ours != theirs:
@@ -948,8 +964,10 @@ def resume(cls:Trainer,
     **kwargs, # likewise
 )->Trainer: # goes on with `.train()`
     "A trainer that goes on from a checkpoint; raises `CheckpointError` if there is none or it does not fit"
-    state = read_checkpoint(Path(folder)/f'{checkpoint}.json') if checkpoint else _newest_good(folder)
-    self, where = cls(*args, **{'checkpoint_dir': folder, **kwargs}), checkpoint or list_checkpoints(folder)[0].stem
+    self = cls(*args, **{'checkpoint_dir': folder, **kwargs})
+    most = most_bytes(self.brain)
+    state = read_checkpoint(Path(folder)/f'{checkpoint}.json', most) if checkpoint else _newest_good(folder, most)
+    where = checkpoint or list_checkpoints(folder)[0].stem
     self.load_state(state, Path(folder)/where)
     if self.checkpoint_dir == Path(folder): self.run_id = checkpoint_run(Path(folder)/f'{where}.json')
     return self
