@@ -437,19 +437,20 @@ def plasticish_run(
     save_every: int = 200,  # steps between checkpoints
     resume: bool = False,  # go on with the run in --out, with the settings it was begun with
     overwrite: bool = False,  # replace the run in --out
+    quiet: bool = False,  # neither bars nor the report
 ):
     "Teach a brain the classes of an image collection in phases, then a storm, and report what it kept"
     told:dict = read_config(out) if resume else locals()
     with process_group(some_device(device)):
         result = run(**{k: told[k] for k in _SETTINGS}, device=device, out=out, cache_dir=cache_dir or None,
-                     save_every=save_every, resume=resume, overwrite=overwrite)
+                     save_every=save_every, resume=resume, overwrite=overwrite, verbose=not quiet)
         if ranks()[0]: return
     if result.trainer.at['phase'] < len(result.trainer.phases):
         if result.trainer.save_error: raise result.trainer.save_error
         sys.exit(f'plasticish_run: stopped; go on with: plasticish_run --resume --out {shlex.quote(out)}')
     try: save_run(result, out)
-    finally: print(f'\n{result}\n')
-    print(f'everything is in {out}')
+    finally: quiet or print(f'\n{result}\n')
+    if not quiet: print(f'everything is in {out}')
 
 # %% ../nbs/workshop/cli.ipynb #load_life
 def load_run(

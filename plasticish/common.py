@@ -17,7 +17,8 @@ __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'R
            'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
            'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
            'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified',
-           'no_grad', 'in_turn', 'Table', 'check_plain', 'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
+           'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain', 'read_plain', 'lock_file', 'write_atomic',
+           'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -402,6 +403,16 @@ class Table:
         body = '\n'.join(row(r, 'td') for r in self.rows)
         note = f'<p>{html.escape(self.note)}</p>' if self.note else ''
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
+
+# %% ../nbs/workshop/common.ipynb #progress_bar
+def progress_bar(
+    show: bool,  # False: no bar; True: one, unless TQDM_DISABLE is set
+    **kwargs,  # as of `tqdm`
+):
+    "A progress bar"
+    from tqdm.auto import tqdm
+    off = not show or os.environ.get('TQDM_DISABLE', '0').lower() not in ('', '0', 'false', 'no')
+    return tqdm(**kwargs, disable=off)
 
 # %% ../nbs/workshop/common.ipynb #check_plain
 def check_plain(

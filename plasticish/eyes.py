@@ -15,11 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
 from torchvision.transforms import v2
-from tqdm.auto import tqdm
 from plasticish.common import (
     IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels,
-    check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, read_plain, write_atomic,
-    write_text_atomic,
+    check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
+    write_atomic, write_text_atomic,
 )
 
 # %% auto #0
@@ -679,8 +678,11 @@ def data_key(
 
 # %% ../nbs/00_eyes.ipynb #default_cache_dir
 def default_cache_dir() -> Path:
-    "Where features are kept: `$PLASTICISH_CACHE`, else `~/.cache/plasticish`"
-    return Path(os.environ.get('PLASTICISH_CACHE') or Path.home()/'.cache'/'plasticish')
+    "Where features are kept: `$PLASTICISH_CACHE`, else `~/.cache/plasticish`; raises `ValueError` without a home"
+    if told := os.environ.get('PLASTICISH_CACHE'): return Path(told)
+    try: return Path.home()/'.cache'/'plasticish'
+    except RuntimeError as e:
+        raise ValueError(f"cache_dir: expected a folder in PLASTICISH_CACHE, as there is no home ({e})") from None
 
 # %% ../nbs/00_eyes.ipynb #_make_array
 def _make_array(path, shape, dtype):
@@ -785,7 +787,7 @@ def _build_cache(folder, eyes, ds, load, transform_fn, progress):
     "Build the cache in `folder`, continuing a partial one; `load` makes a loader of a data set"
     with _on_disk(folder): partial = _PartialCache(f'{folder}.partial', len(ds))
     loader = load(Subset(ds, range(partial.done, len(ds))) if partial.done else ds)
-    with tqdm(total=len(ds), initial=partial.done, unit='img', desc='eyes', disable=not progress) as bar:
+    with progress_bar(progress, total=len(ds), initial=partial.done, unit='img', desc='eyes') as bar:
         _look_at_all(eyes, loader, partial, transform_fn, bar)
     partial.x = None  # Windows renames no folder with an open file
     with _on_disk(folder): os.replace(partial.folder, folder)

@@ -20,7 +20,7 @@ from plasticish.checkpoint import (
 )
 from plasticish.common import (
     Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
-    lock_file, log, no_grad,
+    lock_file, log, no_grad, progress_bar,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features
@@ -667,9 +667,8 @@ def _total(phase):
 @patch
 def _bar(self:Trainer, phase, verbose):
     "A progress bar that counts samples"
-    from tqdm.auto import tqdm
-    return tqdm(total=_total(phase), initial=self.phase_log[-1]['samples'], desc=phase.name, unit=' samples',
-                unit_scale=True, disable=not verbose or ranks()[0] > 0)
+    return progress_bar(verbose and not ranks()[0], total=_total(phase), initial=self.phase_log[-1]['samples'],
+                        desc=phase.name, unit=' samples', unit_scale=True)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_run_phase
 @patch
