@@ -6,13 +6,13 @@
 __all__ = ['PRECISIONS', 'StoredRows', 'PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'tensors_alone', 'export']
 
 # %% ../nbs/workshop/deploy.ipynb #imports
-import json, os
+import io, json, os
 from pathlib import Path
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .brain import NEAR, TODAY, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, widened
-from .common import in_turn
+from .common import in_turn, write_atomic
 from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended
 from .experts import followed, log_shares, pooled, specialist
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
@@ -285,12 +285,10 @@ def _class_names(classes, n):
     return list(classes)
 
 def _write(program, file, about):
-    "Write the file under another name first, so that it appears only when it is whole"
-    new = file.with_name(f'.{file.stem}.{os.getpid()}.pt2')
-    try:
-        torch.export.save(program, new, extra_files={'about.json': json.dumps(about)})
-        os.replace(new, file)
-    finally: new.unlink(missing_ok=True)
+    "Write the file, so that it appears only when it is whole"
+    whole = io.BytesIO()
+    torch.export.save(program, whole, extra_files={'about.json': json.dumps(about)})
+    write_atomic(file, lambda tmp: tmp.write_bytes(whole.getbuffer()))
 
 # %% ../nbs/workshop/deploy.ipynb #tensors_alone
 @in_turn

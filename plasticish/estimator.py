@@ -9,6 +9,7 @@ __all__ = ['PlasticClassifier', 'in_order_of_appearance']
 import inspect
 import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
+from fastcore.docments import docments
 from .brain import PlasticBrain
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
@@ -35,6 +36,11 @@ class PlasticClassifier:
         self.temperature, self.shrinkage, self.readout = temperature, shrinkage, readout
         self.power, self.bias, self.mode, self.random_state = power, bias, mode, random_state
         self.device, self.precision = device, precision
+
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-doc
+PlasticClassifier.__doc__ = '\n'.join([
+    f'{PlasticClassifier.__doc__}', '', 'Parameters', '----------',
+    *(f'{k}: {about}' for k, about in docments(PlasticClassifier, returns=False).items() if about)])
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-get_params
 @patch
@@ -174,3 +180,23 @@ def explain(self:PlasticClassifier,
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
             for w in self.brain_.explain(x, k)]
+
+# %% ../nbs/workshop/estimator.ipynb #get_metadata_routing
+@patch
+def get_metadata_routing(self:PlasticClassifier):
+    "Which metadata the methods ask for, as scikit-learn wants it"
+    from sklearn.utils.metadata_routing import MetadataRequest
+    if hasattr(self, '_metadata_request'): return self._metadata_request
+    asked = MetadataRequest(owner=self)
+    asked.score.add_request(param='sample_weight', alias=None)
+    return asked
+
+@patch
+def set_score_request(self:PlasticClassifier, *,
+                      sample_weight:bool|str|None=None # True: route it to `score`; False: keep it away; a name: route that
+                     )->PlasticClassifier: # itself
+    "Ask scikit-learn to route `sample_weight` to `score`"
+    asked = self.get_metadata_routing()
+    asked.score.add_request(param='sample_weight', alias=sample_weight)
+    self._metadata_request = asked
+    return self
