@@ -99,7 +99,10 @@ def compress(
     power:float, # 1 leaves them as they are
 )->Tensor: # [B,D]
     "Signed power of the features, sign(x)|x|^power (Perronnin et al. 2010)"
-    return x if power == 1 else x.sign()*x.abs()**power
+    if power == 1: return x
+    size = x.abs()
+    # in float32 a power depends on the place of a number in the batch
+    return x.sign()*(size.sqrt() if power == .5 else (size.double()**power).float())
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-features
 @patch

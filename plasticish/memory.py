@@ -7,6 +7,7 @@ __all__ = ['POLICIES', 'EpisodicMemoryBank', 'vote_weights', 'vote', 'class_quot
 
 # %% ../nbs/04_memory.ipynb #imports
 import os
+from collections import Counter
 from contextlib import contextmanager
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
@@ -424,20 +425,22 @@ def _phase_code(self:EpisodicMemoryBank, phase):
 # %% ../nbs/04_memory.ipynb #fingerprints
 @patch
 def _fingerprints(self:EpisodicMemoryBank):
-    "Fingerprints of what is stored, as a set and by slot"
+    "How many items have each fingerprint, and the fingerprints by slot; 0 where nothing is stored"
     if self._known is None:
         n, keys = self.count, self._all_keys()
         by_slot = torch.zeros_like(self.labels)
         for s in torch.arange(n, device=keys.device).split(8192):
             by_slot[s] = fingerprints(keys[s], self.labels[s], self.temporary[s])
-        self._known = set(by_slot[:n].tolist()), by_slot
+        self._known = Counter(by_slot.tolist()), by_slot
     return self._known
 
 @patch
 def _index_new(self:EpisodicMemoryBank, keys, slots):
     if self._known is None: return
     known, by_slot = self._known
-    known.difference_update(by_slot[slots].tolist())
+    for p in by_slot[slots].tolist():
+        known[p] -= 1
+        if not known[p]: del known[p]
     by_slot[slots] = fingerprints(keys, self.labels[slots], self.temporary[slots])
     known.update(by_slot[slots].tolist())
 
