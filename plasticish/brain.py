@@ -114,7 +114,8 @@ def features(self:TriarchicBrain,
     if isinstance(x, Tensor) and x.ndim == 4:
         if self.eyes is None: self.__dict__['eyes'] = PretrainedEyes(device=self.device, precision=self.precision)
         x = self.eyes(x.to(self.device))
-    return compress(check_rows(x, self.in_size).to(self.device), self.power)
+    f = compress(check_rows(x, self.in_size).to(self.device), self.power)
+    return f if self.power <= 1 else check_rows(f, self.in_size)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-encode
 @patch
@@ -606,7 +607,8 @@ def features(self:PlasticBrain,
             )->Tensor: # [B,D]
     "What the brain senses: features, of images if need be, compressed by `power`"
     if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
-    return compress(check_rows(x, self.in_dim).to(self.device), self.power)
+    f = compress(check_rows(x, self.in_dim).to(self.device), self.power)
+    return f if self.power <= 1 else check_rows(f, self.in_dim)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch

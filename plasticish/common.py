@@ -30,14 +30,14 @@ def check_features(
     dim: int,  # width that is expected
     name: str = 'x',  # argument name for the error
 ) -> Tensor:  # float32, contiguous, detached `[B, dim]`
-    "Validate a batch of features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite)"
+    "Validate a batch of features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite, too large)"
     if not isinstance(x, Tensor): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {type(x).__name__}")
     if not x.is_floating_point(): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {x.dtype}")
     _check_dense(x, name)
     if x.ndim != 2 or x.shape[1] != dim: raise ValueError(f"{name}: expected shape [B, {dim}], got {list(x.shape)}")
     if len(x) == 0: raise ValueError(f"{name}: expected at least one row, got an empty batch")
     x = x.detach().float().contiguous()
-    if not x.sum().isfinite(): _check_finite(x, name)
+    if not torch.linalg.vector_norm(x).isfinite(): _check_finite(x, name)
     return x
 
 # %% ../nbs/workshop/common.ipynb #_check_dense
@@ -48,9 +48,12 @@ def _check_dense(x, name):
 
 # %% ../nbs/workshop/common.ipynb #_check_finite
 def _check_finite(x, name):
-    "Name the first row that holds NaN or infinity; a sum can also overflow while every value is finite"
-    bad = (~x.isfinite().flatten(1).all(1)).nonzero()
-    if len(bad): raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {bad[0].item()}")
+    "Name the first row that holds NaN or infinity, or whose length is infinite; the length of all rows may be"
+    bad = (~torch.linalg.vector_norm(x.flatten(1), dim=1).isfinite()).nonzero()
+    if not len(bad): return
+    n = bad[0].item()
+    if not x[n].isfinite().all(): raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {n}")
+    raise ValueError(f"{name}: expected rows of a length below 1.8e19, got {x[n].abs().max():.3g} in row {n}")
 
 # %% ../nbs/workshop/common.ipynb #check_labels
 MAX_CLASSES = 100_000

@@ -303,7 +303,7 @@ def _pack(self:EpisodicMemoryBank, x):
 def _lengths(self:EpisodicMemoryBank, x, temporary):
     full = torch.where(temporary, 1 - self.storm_penalty, 1.)
     if self.metric is None: return full
-    return full / self.metric.length(x).clamp(min=1e-12)
+    return full / self.metric.length(x)
 
 @patch
 @in_turn
@@ -480,8 +480,9 @@ def _search(self:EpisodicMemoryBank, q, k):
     k, kind = min(k, self.count), self.search_kind
     if kind == 'ivf' and self.metric is not None and self.metric.stale(2.): self.refresh()
     too_many = k > MAX_GPU_K and self.keys.device.type == 'cuda'
-    if kind == 'torch' or not k or too_many: return self._search_torch(q, k)
-    return self._search_faiss(q, k, self._indexed(kind))
+    if kind == 'torch' or not k or too_many: sim, slots = self._search_torch(q, k)
+    else: sim, slots = self._search_faiss(q, k, self._indexed(kind))
+    return sim.clamp_(max=1), slots                             # rounding may lift a cosine above 1
 
 @patch(as_prop=True)
 def search_kind(self:EpisodicMemoryBank)->str:

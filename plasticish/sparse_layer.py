@@ -442,18 +442,24 @@ def reset_(self:PlasticMetric):
 def forward(self:PlasticMetric,
             x:Tensor # unit features [B,D]
            )->Tensor: # whitened, of unit length [B,D]
-    "`x` in the plastic metric"
-    return F.normalize((x - self.mean) @ self.whitener.T, dim=1)
+    "`x` in the plastic metric; shorter than 1 where it lies on the mean, and so has no direction"
+    z = (x - self.mean) @ self.whitener.T
+    return z / torch.linalg.vector_norm(z, dim=1, keepdim=True).maximum(self._floor)
+
+@patch(as_prop=True)
+def _floor(self:PlasticMetric):
+    "The length below which rounding, not the input, makes the direction"
+    return 1e-5 * self.whitener.norm()
 
 @patch
 def length(self:PlasticMetric,
            x:Tensor, # unit features [B,D]
            block:int=128 # columns at a time; the whitening matrix is triangular
           )->Tensor: # [B]
-    "Distance of `x` from the mean in the plastic metric"
+    "Distance of `x` from the mean in the plastic metric, at least that below which it has no direction"
     x, W = x - self.mean, self.whitener
     parts = [x[:, :i + block] @ W[i:i + block, :i + block].T for i in range(0, self.dim, block)]
-    return torch.stack([p.square().sum(1) for p in parts]).sum(0).sqrt()
+    return torch.stack([p.square().sum(1) for p in parts]).sum(0).sqrt().maximum(self._floor)
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-state
 @patch
