@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     HostBuffers, as_bytes, at_a_glance, check_count, check_device, check_labels, check_number,
-    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, renamed, no_grad,
+    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, log, renamed, no_grad,
 )
 from .consolidation import CoreWeights, PlasticReadout, PrecisionCore, class_error, firings
 from .context import ContextWeights, DriftDetector, margin
@@ -809,34 +809,57 @@ def forget(self:PlasticBrain,
     "Unlearn stored items: memory, metric and readout become those of a brain that never saw them"
     gone = self.memory.select(ids, label, phase)
     self.flush()
-    left = self.memory.count - len(gone)
-    evicted = int(self.memory.counters[4]) > 0
-    all_stored = self.memory.count == sum(int(r.counters[1]) for r in self._readouts)
-    afresh = evicted or left < len(gone) and all_stored # else subtracted
-    if not afresh: self._retake(gone, -1)
+    anew = [self._anew(r, its) for r, its in self._by_readout(gone)]
+    for (r, its), new in zip(self._by_readout(gone), anew):
+        if not new: self._retake(r, its, -1)
+    if self.memory.counters[4]:
+        for l in self.brain: l.first_id = 0
     n = self.memory.forget(ids, label, phase)
-    if afresh:
-        for r in self._readouts:
-            for b in (r.lateral, r.target, r.counters[:2], r.known[0]): b.zero_()
-        for l in self.brain if evicted else (): l.first_id = 0
-        self._retake(torch.arange(self.memory.count, device=self.device), 1)
+    for (r, its), new in zip(self._by_readout(torch.arange(self.memory.count, device=self.device)), anew):
+        if not new: continue
+        for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known[0]): b.zero_()
+        self._retake(r, its, 1)
     self._fit_readouts()
     return n
 
+@patch
+def _by_readout(self:PlasticBrain, slots):
+    "Both readouts, each with those of the items that it has learned"
+    storm = self.memory.temporary[slots]
+    return (self.readout, slots[~storm]), (self.storm_readout, slots[storm])
+
+@patch
+def _anew(self:PlasticBrain, r, gone):
+    "Are the sums made anew from the memory, or are these items subtracted?"
+    m, storm = self.memory, r is self.storm_readout
+    if int(m.counters[4]) or not r.rows.numel(): return True # what was evicted can be subtracted no more
+    stored = self._by_readout(torch.arange(m.count, device=self.device))[storm][1]
+    known = r.rows[0].equal(self._rows_of(stored))
+    worn = r.worn(self._rows_of(gone))
+    if worn and not known:
+        log.warning('forget: so little is left that rounding would decide; what was learned with memorize=False is lost')
+    return worn or known and len(stored) < 2*len(gone)
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_retake
 @patch
-def _retake(self:PlasticBrain, slots, sign):
-    if not (self.readout_weight and self.num_layers): return
-    in_storm = self.memory.temporary[slots]
-    seen = self.memory.ids[slots] >= min(l.first_id for l in self.brain)   # by one layer at least
-    for r, its in (self.readout, slots[seen & ~in_storm]), (self.storm_readout, slots[seen & in_storm]):
-        r.note_(self.memory.labels[its], sign)
-        if len(its): r.room_(sum(l.n_readout_neurons for l in self.brain), int(self.memory.labels[its].max()) + 1)
-        for s in its.split(2048) if len(its) else ():
-            here = s[self.memory.local_slots(s)]
-            _, codes = self._encode(self.memory.values(here), 'inference')
-            known = [h * (self.memory.ids[here] >= l.first_id)[:, None] for l, h in zip(self.brain, codes)]
-            r.take_in_(torch.cat(known, 1), self.memory.labels[here], sign, len(s))
+def _retake(self:PlasticBrain, r, slots, sign):
+    "Add stored items to the sums of a readout, or subtract them"
+    if not self.readout_weight: return
+    m = self.memory
+    r.note_(m.labels[slots], sign)
+    if not len(slots) or not self.brain: return
+    r.room_(sum(l.n_readout_neurons for l in self.brain), int(m.labels[slots].max()) + 1)
+    for s in slots.split(2048):
+        here = s[m.local_slots(s)]
+        _, codes = self._encode(m.values(here), 'inference')
+        seen = [h * (m.ids[here] >= l.first_id)[:, None] for l, h in zip(self.brain, codes)]
+        r.take_in_(torch.cat(seen, 1), m.labels[here], sign, self._rows_of(s))
+
+@patch
+def _rows_of(self:PlasticBrain, slots):
+    "How many of these items each neuron has seen [R]"
+    ids = self.memory.ids[slots]
+    return torch.cat([(ids >= l.first_id).sum().expand(l.n_readout_neurons) for l in self.brain])
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-explain
 @patch

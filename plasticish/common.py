@@ -30,7 +30,7 @@ def check_features(
     dim: int,  # width that is expected
     name: str = 'x',  # argument name for the error
 ) -> Tensor:  # float32, contiguous, detached `[B, dim]`
-    "Validate a batch of features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite, too large)"
+    "Validate a batch of features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite, large)"
     if not isinstance(x, Tensor): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {type(x).__name__}")
     if not x.is_floating_point(): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {x.dtype}")
     _check_dense(x, name)

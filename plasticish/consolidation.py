@@ -222,6 +222,8 @@ class PlasticReadout(HostBuffers):
         self.register_buffer('lateral', f(0, 0))         # sum of h h'
         self.register_buffer('target', f(0, n_classes))  # sum of h onehot(y)'
         self.register_buffer('weight', f(0, n_classes))
+        # inputs in the sums of each neuron, and those added or subtracted since its sums were zero
+        self.register_buffer('rows', torch.zeros(2, 0, dtype=torch.int64, device=device))
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
         # waiting, taken in, taken in at the last fit
@@ -258,7 +260,9 @@ def resize_(self:PlasticReadout,
         return F.pad(m[old] * on[:, None], (0, n_classes - m.shape[1]))
     if len(self.lateral): lateral = mirrored(self.lateral)[old][:, old] * on[:, None] * on
     else: lateral = self.lateral.new_zeros(len(keep), len(keep))
-    self.lateral, self.target, self.weight = lateral, pick(self.target), pick(self.weight)
+    rows = self.rows[:, old] * (keep >= 0) if len(self.lateral) else self.rows.new_zeros(2, len(keep))
+    self.lateral, self.target, self.weight, self.rows = lateral, pick(self.target), pick(self.weight), rows
+    self._recount()
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-take_in_
 @patch
@@ -266,10 +270,13 @@ def take_in_(self:PlasticReadout,
              h:Tensor, # activity [B,R]; bfloat16 may be taken in as whole steps
              y:Tensor, # labels [B]
              sign:int=1, # -1 takes the inputs out again
-             n:int=None # inputs that all processes together take in; None: `B`
+             n:int|Tensor|None=None # inputs that all processes together take in, or for each neuron those [R]; None: `B`
             ):
-    "Hebb for the neurons: among each other, and with the classes"
-    self.counters[1] += sign * (len(y) if n is None else n)
+    "Hebb for the neurons: among each other, and with the classes; sums of no inputs are exactly zero"
+    n = len(y) if n is None else n
+    self.rows[0] += sign * n
+    self.rows[1] += n
+    self._recount()
     suits_int8 = len(h) and h.shape[1] > 1 and h.dtype == torch.bfloat16 and int8_is_native(h.device)
     if suits_int8 and float(h.amax()) <= 127*self.step:
         q = int_codes(h, self.step)
@@ -279,6 +286,23 @@ def take_in_(self:PlasticReadout,
     else:
         gram_add_(self.lateral, h.float(), sign)
         self.target.T.index_add_(0, y, h.float(), alpha=sign)
+    if sign < 0:
+        none = self.rows[0] <= 0
+        self.lateral[none], self.lateral[:, none], self.target[none], self.rows[:, none] = 0, 0, 0, 0
+
+@patch
+def _recount(self:PlasticReadout):
+    "As many inputs have been taken in as the neurons with the most have seen"
+    self.counters[1] = int(self.rows[0].max()) if self.rows.numel() else 0
+    self.counters[2].clamp_(max=self.counters[1])
+
+@patch
+def worn(self:PlasticReadout,
+         n:Tensor # inputs about to be taken out, for each neuron [R]
+        )->bool:
+    "Would so few inputs be left that rounding decides what the sums say?"
+    left, moved = self.rows[0] - n, self.rows[1] + n
+    return bool(((left > 0) & (32*left < moved)).any())
 
 # %% ../nbs/02_consolidation.ipynb #ridge_solve
 def ridge_solve(A:Tensor, # sums of products [R,R], lower triangle; changed in place
@@ -313,10 +337,13 @@ def fit_(self:PlasticReadout,
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_load_from_state_dict
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
-    for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y', 'known'):
+    old = prefix + 'counters' in state and prefix + 'rows' not in state # written by 0.3
+    if old: state[prefix + 'rows'] = state[prefix + 'counters'][1].expand(2, len(state[prefix + 'lateral']))
+    for k in ('lateral', 'target', 'weight', 'rows', 'waiting', 'waiting_y', 'known'):
         if prefix + k not in state: continue
         setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
+    if old: self._recount()
     shared_state(self, 'lateral target', state, prefix, load=True)
 
 @patch
@@ -372,6 +399,8 @@ def validate(self:PlasticReadout):
     R, n = len(self.lateral), int(self.counters[0])
     if self.lateral.shape != (R, R) or len(self.target) != R or self.weight.shape != self.target.shape:
         raise ValueError('the sums of a readout do not fit each other')
+    if self.rows.shape != (2, R) or int(self.counters[1]) != (int(self.rows[0].max()) if R else 0):
+        raise ValueError('the inputs counted for each neuron do not fit')
     if (self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1]
         or not 0 <= n <= self.wait or len(self.waiting) != self.wait):
         raise ValueError('the inputs that wait do not fit')
