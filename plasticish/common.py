@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import functools, hashlib, html, json, logging, math, os, pickle, threading
+import functools, hashlib, html, json, logging, math, os, pickle, threading, weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -337,12 +337,44 @@ def load_whole(module:nn.Module, # receives the state
 
 # %% ../nbs/workshop/common.ipynb #Turns
 class Turns:
-    "A lock that its owner's copies do not share"
-    def __init__(self): self.lock = threading.RLock()
+    "A lock that its owner's copies do not share, and that nobody else holds when a process forks"
+    every:'weakref.WeakValueDictionary[int, Turns]' = weakref.WeakValueDictionary()
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.every[id(self)] = self
+
     def __enter__(self): self.lock.acquire()
     def __exit__(self, *_): self.lock.release()
     def __reduce__(self): return Turns, ()
 
+
+# %% ../nbs/workshop/common.ipynb #turns-fork
+_held:list[Turns] = []
+
+def _before_fork():
+    "Take every lock, so that a child process gets no object in the middle of a method; waits while holding one at most"
+    first = None
+    while True:
+        if first: first.lock.acquire()
+        _held[:] = [first] if first else []
+        others = [t for ref in Turns.every.valuerefs() if (t := ref()) is not None and t is not first]
+        first = next((t for t in others if not t.lock.acquire(blocking=False) or _held.append(t)), None)
+        if first is None: return
+        _after_fork()
+
+def _after_fork(child=False):
+    "Give the locks back; those of a child are new ones"
+    for t in _held:
+        if child: t.lock = threading.RLock()
+        else: t.lock.release()
+    _held.clear()
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork,
+                        after_in_child=functools.partial(_after_fork, child=True))
+
+# %% ../nbs/workshop/common.ipynb #turns-qualified
 _Method = TypeVar('_Method', bound=Callable)
 
 def qualified(method:_Method # may wrap others

@@ -116,9 +116,11 @@ class SparseProjection(nn.Module):
 def distinct(
     x:Tensor, # unit-length rows [N,D]
     same:float=0.9, # cosine above which two rows count as one
+    block:int=1024, # rows at a time
 )->Tensor: # bool [N]
     "Which rows have no earlier row that is nearly the same"
-    return ~((x@x.T).tril(-1) > same).any(1)
+    alike = [((x[i:i + block] @ x[:i + block].T).tril_(i - 1) > same).any(1) for i in range(0, len(x), block)]
+    return ~torch.cat(alike) if alike else x.new_zeros(0, dtype=torch.bool)
 
 # %% ../nbs/01_sparse_layer.ipynb #least_used
 def least_used(
