@@ -315,8 +315,8 @@ def _check_loaded(module, state):
            if v.ndim == 0 and isinstance(state.get(k), Tensor) and state[k].numel() != 1]
     # torch 2.4 takes the first of several numbers
     if odd: raise ValueError(f'expected one number for {odd[0]}, got {list(state[odd[0]].shape)}')
-    for m in list(module.modules()):
-        for hook in 'validate', '_after_load': getattr(m, hook, lambda: None)()
+    for hook in 'validate', '_after_load': # what touches a file comes last
+        for m in list(module.modules()): getattr(m, hook, lambda: None)()
 
 # %% ../nbs/workshop/common.ipynb #load_whole
 def load_whole(module:nn.Module, # receives the state

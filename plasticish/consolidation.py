@@ -399,7 +399,8 @@ def validate(self:PlasticReadout):
     R, n = len(self.lateral), int(self.counters[0])
     if self.lateral.shape != (R, R) or len(self.target) != R or self.weight.shape != self.target.shape:
         raise ValueError('the sums of a readout do not fit each other')
-    if self.rows.shape != (2, R) or int(self.counters[1]) != (int(self.rows[0].max()) if R else 0):
+    most = int(self.rows[0].max()) if self.rows.numel() else 0
+    if self.rows.shape != (2, R) or R and int(self.rows.min()) < 0 or int(self.counters[1]) != most:
         raise ValueError('the inputs counted for each neuron do not fit')
     if (self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1]
         or not 0 <= n <= self.wait or len(self.waiting) != self.wait):

@@ -66,7 +66,7 @@ class EpisodicMemoryBank(HostBuffers):
         self.num_classes, self.temperature, self.metric = num_classes, temperature, metric
         self.policy, self.storage, self.index, self.path, self.seed = policy, storage, index, path, seed
         self.storm_penalty, self.target = storm_penalty, target
-        self.phase_names, self._faiss, self._known = [], None, None
+        self.phase_names, self._faiss, self._known, self.generation = [], None, None, 0
         _check_settings(self, device)
         self._make_buffers(device, path)
 
@@ -85,9 +85,10 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
         own = len(range(rank, N, world))
         self.register_buffer('keys', torch.zeros(own, D, dtype=dtype, device=device))
     else:
-        keys, owners = _on_disk(path, N, D, dtype)
+        keys, owners, head = _on_disk(path, N, D, dtype)
         self.register_buffer('keys', keys, persistent=False)
         self.register_buffer('owners', owners, persistent=False)    # ids by row of the file; -1 while a row is written
+        self.register_buffer('head', head, persistent=False)        # next id that the file has not seen, changes so far
     self.register_buffer('scale', full(0., torch.float32))      # of an int8 key
     self.register_buffer('length', full(0., torch.float32))     # 1 / length of the key in the metric
     self.register_buffer('priority', full(0., torch.float32))   # in the reservoir
@@ -97,10 +98,10 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
 
 # %% ../nbs/04_memory.ipynb #_on_disk
 def _on_disk(path, N, D, dtype):
-    "Keys [N,D] and their owners' ids [N] in a file; its space is reserved now, so that a full disk fails here"
+    "Keys [N,D], their owners' ids [N] and two counts in a file; its space is reserved now, so that a full disk fails here"
     row, start = D * dtype.itemsize, -(-N * D * dtype.itemsize // 8) * 8
-    size, there = start + 8*N, os.path.getsize(path) if os.path.isfile(path) else 0
-    if there not in (0, size):
+    size, there = start + 8*N + 16, os.path.getsize(path) if os.path.isfile(path) else 0
+    if there not in (0, size - 16, size):                       # 0.3 wrote no counts
         raise ValueError(f'path: expected a new file or one of {size} bytes, for {N} keys of {row} bytes, '
                          f'got {path} with {there}')
     try:
@@ -109,18 +110,30 @@ def _on_disk(path, N, D, dtype):
         raw = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
     except (OSError, RuntimeError) as e:
         raise OSError(f'path: could not reserve {size} bytes in {path} ({e})') from None
-    owners = raw[start:].view(torch.int64)
+    owners, head = raw[start:].view(torch.int64).split([N, 2])
     if not there: owners.fill_(-1)
-    return raw[:N * row].view(dtype).view(N, D), owners
+    if there < size: head[0] = owners.max() + 1
+    return raw[:N * row].view(dtype).view(N, D), owners, head
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_owned
 @patch
 @contextmanager
 def _owned(self:EpisodicMemoryBank, slots, ids):
     "Around a change of keys: a file of keys says at every moment which of its rows are whole"
-    if self.path is not None: self.owners[slots] = torch.where(self.owners[slots] == ids, ids, -1)
+    if self.path is not None:
+        self.generation = int(self.head[1].add_(1))
+        self.head[0].clamp_(min=int(self.counters[2]))
+        self.owners[slots] = torch.where(self.owners[slots] == ids, ids, -1)
     yield
     if self.path is not None: self.owners[slots] = ids
+
+@patch
+def _check_file(self:EpisodicMemoryBank):
+    "Raise `RuntimeError` if another bank has changed the file of keys"
+    if self.path is None: return
+    if not self.count: self.generation = int(self.head[1])
+    if self.generation != int(self.head[1]):
+        raise RuntimeError(f'path: another bank has changed {self.path} since this one last did; load a state again')
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-count
 @patch(as_prop=True)
@@ -135,7 +148,12 @@ def __len__(self:EpisodicMemoryBank): return self.count
 def __bool__(self:EpisodicMemoryBank): return True
 
 @patch
-def __getstate__(self:EpisodicMemoryBank): return vars(self) | {'_faiss': None} # the index can be built again
+def __getstate__(self:EpisodicMemoryBank):
+    "What a copy starts from: no index, which can be built again, and no file, which belongs to one bank alone"
+    state = vars(self) | {'_faiss': None}
+    if self.path is None: return state
+    buffers = {k: b for k, b in self._buffers.items() if k not in ('owners', 'head')}
+    return state | dict(path=None, _buffers=buffers, _non_persistent_buffers_set=set())
 
 @patch
 def get_fill_ratio(self:EpisodicMemoryBank)->float:
@@ -310,6 +328,7 @@ def _lengths(self:EpisodicMemoryBank, x, temporary):
 def refresh(self:EpisodicMemoryBank):
     "Bring the metric, and the length of every key in it, up to date"
     if self.metric is None: return
+    self._check_file()
     self.metric.fit_()
     for s in self._own_slices(8192):
         self.length[s] = self._lengths(self.values(s), self.temporary[s])
@@ -356,11 +375,13 @@ def update(self:EpisodicMemoryBank,
 def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     "Store the examples of all processes"
     self._check_shard()
+    if self.path is not None: self.counters[2].clamp_(min=int(self.head[0]))  # no id of the file is given twice
     x, keys, scale = self._kept(x)
     priority = self._draw(x)
     slots, rows = self._place(y, priority, temporary)
     first, step = int(self.counters[2]), int(self.counters[3])
     ids = torch.arange(first, first + len(y), device=y.device)
+    if self.path is not None: self.head[0] = first + len(y)
     if self.metric is not None and not temporary: self.metric.update_(x, y)
     self._drop_from_index(slots)
     self.temporary[slots] = temporary
@@ -384,6 +405,7 @@ def _check_shard(self:EpisodicMemoryBank):
     if (built, of) != (here, now):
         raise RuntimeError(f'the memory was built by process {built} of {of} and is used by {here} of {now}; '
                            'build it inside the process group, and load its state there')
+    self._check_file()
 
 def check_phase(phase):
     "Validate the name of a phase; raises `TypeError`"
@@ -426,6 +448,7 @@ def _phase_code(self:EpisodicMemoryBank, phase):
 @patch
 def _fingerprints(self:EpisodicMemoryBank):
     "How many items have each fingerprint, and the fingerprints by slot; 0 where nothing is stored"
+    self._check_file()
     if self._known is None:
         n, keys = self.count, self._all_keys()
         by_slot = torch.zeros_like(self.labels)
@@ -640,6 +663,7 @@ def forget(self:EpisodicMemoryBank,
            phase:str=None # a phase
           )->int: # items forgotten
     "Take items out of the bank and of everything computed from it"
+    self._check_file()
     gone = self.select(ids, label, phase)
     stay = torch.ones(self.count, dtype=torch.bool, device=gone.device)
     stay[gone] = False
@@ -852,6 +876,7 @@ def load_state_dict(self:EpisodicMemoryBank, state_dict, strict:bool=True, assig
 def _after_load(self:EpisodicMemoryBank):
     "Drop the items whose keys in the file have been overwritten since the state was saved"
     if self.path is None: return
+    self.generation = int(self.head[1])
     ids, order = self.ids[:self.count], self.owners.argsort(stable=True)
     at = order[torch.searchsorted(self.owners[order], ids).clamp(max=self.memory_size - 1)]
     whole = self.owners[at] == ids
@@ -864,4 +889,3 @@ def _after_load(self:EpisodicMemoryBank):
     stay = stay[self.ids[stay].argsort()]
     self._keep(stay, at[stay])
     self.counters[4] += lost
-    self.counters[2] = max(int(self.counters[2]), int(self.owners.max()) + 1)
