@@ -415,7 +415,7 @@ class PlasticBrain(nn.Module):
                  shrinkage:float|None=.01, # of the plastic metric; None: plain cosine
                  readout:float=2., # weight of the layers' prediction against the vote
                  n_readout_neurons:int=4096, # neurons read in all, shared by the layers at birth
-                 eval_batch:int=64, # `train_step` measures its accuracy on so many examples of the batch
+                 eval_batch:int=64, # `train_step` measures its accuracy on so many examples, spread over the batch
                  memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
                  repeats:bool=False, # do examples that are stored already, to the bit, teach again?
                  seed:int=0, # of the layers' first directions
@@ -722,12 +722,13 @@ def _fit_readouts(self:PlasticBrain):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_step_
 @patch
 def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
-    "Answer, watch for drift, then learn; which of the first answers were right"
+    "Answer, watch for drift, then learn; which of the answers measured were right"
     n = len(f) if self.hebbian else min(self.eval_batch, len(f))
-    *answers, _ = self._scores(f[my_slice(n)], 'plastic' if mode == 'auto' else mode)
+    some = torch.arange(n, device=f.device)*len(f)//n
+    *answers, _ = self._scores(f[some[my_slice(n)]], 'plastic' if mode == 'auto' else mode)
     shares, calm = all_rows(*answers)
-    right = shares.argmax(1) == y[:n]
-    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[:n], mode)
+    right = shares.argmax(1) == y[some]
+    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[some], mode)
     in_storm = mode == 'panic'
     if mode != 'inference' and self.hebbian: self._hebb(right, mode)
     if memorize and not self.repeats: f, y = self._unseen(f, y, in_storm)
@@ -752,7 +753,7 @@ def train_step(self:PlasticBrain,
                mode:str='plastic', # plastic, panic, auto (panic while the alarm is on), or inference (encoders rest)
                memorize:bool=True, # store the examples
                phase:str=None # name of the phase they belong to
-              )->float: # accuracy before learning, on the first `eval_batch` examples
+              )->float: # accuracy before learning, on `eval_batch` examples spread evenly over the batch
     "Answer, then learn"
     _check_mode(mode, (*MODES, 'auto'))
     f = self.features(x)
