@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     HostBuffers, as_bytes, at_a_glance, check_count, check_device, check_labels, check_number,
-    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, log, renamed, no_grad,
+    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, log, renamed, no_grad, ordinary,
 )
 from .consolidation import CoreWeights, PlasticReadout, PrecisionCore, class_error, firings
 from .context import ContextWeights, DriftDetector, margin
@@ -50,6 +50,7 @@ class TriarchicBrain(nn.Module):
     eyes:Callable # None until they are needed
     core:Any # of `plasticish.consolidation`, or what works like one
 
+    @ordinary
     def __init__(self,
         in_size:int=512, # features D
         hidden_size:int=8192, # neurons H
@@ -72,7 +73,7 @@ class TriarchicBrain(nn.Module):
         self.base, self.core = self._parts(base, core)
         self.context = ContextWeights(hidden_size, out_size)
         self.drift = DriftDetector(out_size)
-        self.register_buffer('active', torch.zeros(())) # neurons that fired per input in the last batch
+        self.register_buffer('active', torch.zeros((), dtype=torch.float32)) # neurons that fired per input in the last batch
         self.to(device)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_parts
@@ -198,7 +199,7 @@ def update_batch(self:TriarchicBrain,
     y = check_targets(y, self.out_size, len(x)).to(self.device)
     step = PublishedTriarchicStep(self, sparse_code, class_error) if self.published else self._step_
     logits, val, y = step(x, y, mode)
-    self.active.copy_((val > 0).sum()/len(y))
+    self.active.copy_((val > 0).sum().to(val)/len(y))
     return (logits.argmax(1) == y).float().mean().item()
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-get_memory_accuracy
@@ -254,6 +255,7 @@ def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=N
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock
 class NeuromodulatedBlock(HostBuffers):
     "A sparse layer whose neurons move towards what they are rewarded for"
+    @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons H
@@ -273,12 +275,12 @@ class NeuromodulatedBlock(HostBuffers):
         self.frozen_encoder = False # what is read keeps its direction
         self.first_id = 0 # id of the first memory that the readout took in through this layer
         g = torch.Generator().manual_seed(seed)
-        E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g), dim=1)
+        E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
         self.register_buffer('encoder', E.to(device))
         self.register_buffer('decoder', E.to(device).clone() if gate else None) # None: the encoder serves
-        self.register_buffer('gate', torch.full((in_dim,), gate, device=device))
-        self.register_buffer('maturity', torch.zeros(hidden_dim, device=device))
-        self.register_buffer('activity', torch.zeros(hidden_dim, device=device))
+        self.register_buffer('gate', torch.full((in_dim,), gate, dtype=torch.float32, device=device))
+        self.register_buffer('maturity', torch.zeros(hidden_dim, dtype=torch.float32, device=device))
+        self.register_buffer('activity', torch.zeros(hidden_dim, dtype=torch.float32, device=device))
         self.register_buffer('counters', torch.zeros(3, dtype=torch.int64)) # steps; recycled: in all, at the last step
         self._trace:tuple|None = None
 
@@ -335,7 +337,7 @@ def _recycle(self:NeuromodulatedBlock, share, fired):
     n = int(idle.sum())
     if n:
         g = torch.Generator().manual_seed(self.seed + 7919 * int(self.counters[0]))
-        new = F.normalize(torch.randn(n, self.in_dim, generator=g), dim=1).to(self.encoder)
+        new = F.normalize(torch.randn(n, self.in_dim, generator=g, dtype=torch.float32), dim=1).to(self.encoder)
         for weight in (self.encoder, self.decoder):
             if weight is not None: weight[idle] = new
         self.activity[idle] = self.activity.mean()
@@ -396,6 +398,7 @@ def _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout,
 # %% ../nbs/05_brain.ipynb #PlasticBrain
 class PlasticBrain(nn.Module):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
+    @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons per layer

@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import functools, hashlib, html, json, logging, math, os, pickle, threading, weakref
+import contextlib, functools, hashlib, html, json, logging, math, os, pickle, threading, weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'RENAMED', 'check_features', 'check_labels', 'check_count',
            'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision',
            'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card',
-           'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified', 'no_grad', 'in_turn', 'Table',
-           'write_atomic', 'write_text_atomic']
+           'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified', 'ordinary', 'no_grad', 'in_turn',
+           'Table', 'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -273,7 +273,7 @@ def glance_card(x, # what is described
 def as_bytes(x # plain data
             )->Tensor: # uint8 [n]
     "JSON in a tensor, so that a state dict can hold it"
-    return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8)
+    return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8, device='cpu')
 
 def from_bytes(t:Tensor, # as from `as_bytes`
                kind:type # what it must be
@@ -387,10 +387,23 @@ def qualified(method:_Method # may wrap others
         f.__qualname__ = f"{getattr(owner, '__name__', owner)}.{f.__name__}"
     return method
 
+def ordinary(method:_Method # of a module
+            )->_Method: # the same, in which tensors are made as usual
+    "`method` outside of `torch.inference_mode`, autocast and another default device, which would enter the state"
+    @functools.wraps(method)
+    def as_usual(*args, **kwargs):
+        with contextlib.ExitStack() as around:
+            if torch.is_inference_mode_enabled(): around.enter_context(torch.inference_mode(False))
+            for kind in ('cpu', 'cuda'):
+                if torch.is_autocast_enabled(kind): around.enter_context(torch.autocast(kind, enabled=False))
+            if torch.get_default_device().type != 'cpu': around.enter_context(torch.device('cpu'))
+            return method(*args, **kwargs)
+    return as_usual # type: ignore[return-value]
+
 def no_grad(method:_Method # a method that is written outside its class
            )->_Method: # the same, without gradients
-    "`torch.no_grad` that keeps the qualified name"
-    return qualified(torch.no_grad()(method))
+    "`method` under `torch.no_grad`, and as `ordinary` makes it"
+    return qualified(ordinary(torch.no_grad()(method)))
 
 def in_turn(method:_Method # a method that is written outside its class
            )->_Method: # the same, one thread at a time
@@ -398,7 +411,7 @@ def in_turn(method:_Method # a method that is written outside its class
     @functools.wraps(method)
     def taking_turns(self, *args, **kwargs):
         with vars(self).setdefault('_turns', Turns()): return method(self, *args, **kwargs)
-    return qualified(taking_turns) # type: ignore[return-value]
+    return qualified(ordinary(taking_turns)) # type: ignore[return-value]
 
 # %% ../nbs/workshop/common.ipynb #_cell
 def _cell(v):

@@ -10,7 +10,7 @@ __all__ = ['class_error', 'brake', 'CoreWeights', 'PrecisionCore', 'gram_add_', 
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import MAX_CLASSES, HostBuffers, int8_is_native, no_grad
+from .common import MAX_CLASSES, HostBuffers, int8_is_native, no_grad, ordinary
 from .distributed import all_sum, shared_state
 from .sparse_layer import outer_add_, sparse_matmul
 
@@ -32,6 +32,7 @@ def brake(
 # %% ../nbs/02_consolidation.ipynb #CoreWeights
 class CoreWeights(nn.Module):
     "Slow weights [H,C] from sparse codes to class scores, each with the importance that brakes it"
+    @ordinary
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
@@ -40,8 +41,8 @@ class CoreWeights(nn.Module):
     ):
         super().__init__()
         self.lr, self.rate = lr, rate
-        self.register_buffer('weight', torch.zeros(size, out_size)) # [H,C]
-        self.register_buffer('importance', torch.zeros(size, out_size)) # [H,C], in [0,1]
+        self.register_buffer('weight', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C]
+        self.register_buffer('importance', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C], in [0,1]
 
     def forward(self,
         idx:Tensor, # winners [B,k]
@@ -66,7 +67,7 @@ def learn_(self:CoreWeights,
     before = self.weight[rows]
     outer_add_(self.weight, idx, val, class_error(logits, y)*(self.lr/len(y)))
     self.weight[rows] = before + (self.weight[rows]-before)*brake(self.importance[rows])
-    right = F.one_hot(y, self.weight.shape[1])*(logits.argmax(1) == y)[:, None]
+    right = F.one_hot(y, self.weight.shape[1]).to(val)*(logits.argmax(1) == y)[:, None]
     outer_add_(self.importance, idx, val, right*self.rate)
     self.importance[rows] = self.importance[rows].clamp(0, 1)
 
@@ -82,6 +83,7 @@ def clear_(self:CoreWeights,
 # %% ../nbs/02_consolidation.ipynb #PrecisionCore
 class PrecisionCore(CoreWeights):
     "Core weights by diagonal recursive least squares: a neuron's rate falls with the evidence it has seen"
+    @ordinary
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
@@ -89,7 +91,7 @@ class PrecisionCore(CoreWeights):
     ):
         super().__init__(size, out_size)
         self.ridge = ridge
-        self.register_buffer('precision', torch.zeros(size)) # [H]
+        self.register_buffer('precision', torch.zeros(size, dtype=torch.float32)) # [H]
 
     @torch.no_grad()
     def learn_(self, idx, val, y, logits, only=None):
@@ -147,6 +149,7 @@ def evidence_weight(
 # %% ../nbs/02_consolidation.ipynb #EvidenceCore
 class EvidenceCore(nn.Module):
     "Core weights from counts: the pointwise mutual information of a neuron's firing and a class"
+    @ordinary
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
@@ -154,9 +157,9 @@ class EvidenceCore(nn.Module):
     ):
         super().__init__()
         self.size, self.prior = size, prior
-        self.register_buffer('count', torch.zeros(size, out_size)) # N [H,C]
-        self.register_buffer('total', torch.zeros(out_size)) # N_c, evidence gathered while all could learn
-        self.register_buffer('weight', torch.zeros(size, out_size)) # [H,C]
+        self.register_buffer('count', torch.zeros(size, out_size, dtype=torch.float32)) # N [H,C]
+        self.register_buffer('total', torch.zeros(out_size, dtype=torch.float32)) # N_c, evidence gathered while all could learn
+        self.register_buffer('weight', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C]
 
     @property
     def bias(self)->Tensor: # [C]
@@ -207,6 +210,7 @@ class PlasticReadout(HostBuffers):
     "Class scores read from many neurons at once, through the correlations among them"
     host_buffers = 'counters', 'known'
 
+    @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the inputs that wait
                  n_classes:int=0, # classes expected; grows as others come
@@ -218,7 +222,7 @@ class PlasticReadout(HostBuffers):
         self.ridge, self.wait = ridge, wait
         # step of activities as integers: random directions hardly ever exceed eight standard deviations
         self.step = min(1., 8*in_dim**-.5)/127
-        f = lambda *s: torch.zeros(*s, device=device)
+        f = lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         self.register_buffer('lateral', f(0, 0))         # sum of h h'
         self.register_buffer('target', f(0, n_classes))  # sum of h onehot(y)'
         self.register_buffer('weight', f(0, n_classes))
@@ -356,7 +360,7 @@ def firings(h:Tensor # activity, not negative [B,R]
            )->Tensor: # float32 [R]
     "How many inputs each neuron fired for"
     on = h.bool()
-    if not int8_is_native(h.device): return torch.ones(len(h), device=h.device) @ on.float()
+    if not int8_is_native(h.device): return torch.ones(len(h), dtype=torch.float32, device=h.device) @ on.float()
     ones = torch.ones(1, len(h), dtype=torch.int8)
     return torch._int_mm(ones, on.view(torch.int8))[0].float()
 

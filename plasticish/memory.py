@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, bf16_is_native, check_count, check_device,
-    check_features, check_number, from_bytes, glance_card, in_turn, load_whole, log, no_grad,
+    check_features, check_number, from_bytes, glance_card, in_turn, load_whole, log, no_grad, ordinary,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
@@ -45,6 +45,7 @@ def _check_settings(bank, device):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank
 class EpisodicMemoryBank(HostBuffers):
     "A bounded set of labelled examples that answers by the vote of the nearest"
+    @ordinary
     def __init__(self,
                  input_dim:int=512, # width D of the features
                  memory_size:int=60000, # capacity N
@@ -79,7 +80,7 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
         raise ValueError(f'path: expected None where {world} processes share the keys, got {path!r}')
     if self.storage == 'pq':
         w, D = piece_width(D), D // piece_width(D)
-        self.register_buffer('codebook', torch.zeros(D, 256, w, device=device))
+        self.register_buffer('codebook', torch.zeros(D, 256, w, dtype=torch.float32, device=device))
     full = lambda v, dt: torch.full((N,), v, dtype=dt, device=device)
     if path is None:
         own = len(range(rank, N, world))
@@ -319,7 +320,7 @@ def _pack(self:EpisodicMemoryBank, x):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_lengths
 @patch
 def _lengths(self:EpisodicMemoryBank, x, temporary):
-    full = torch.where(temporary, 1 - self.storm_penalty, 1.)
+    full = torch.where(temporary, 1 - self.storm_penalty, 1.).to(x)
     if self.metric is None: return full
     return full / self.metric.length(x)
 
@@ -418,7 +419,7 @@ def _draw(self:EpisodicMemoryBank, x):
     "Priority of new items: a random number in the reservoir, 0 in the ring"
     if self.policy == 'ring': return x.new_zeros(len(x))
     g = torch.Generator().manual_seed(self.seed + 1_000_003 * int(self.counters[2]))
-    return torch.rand(len(x), generator=g).to(x)
+    return torch.rand(len(x), generator=g, dtype=torch.float32).to(x)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_place
 @patch
@@ -589,7 +590,7 @@ def forward(self:EpisodicMemoryBank,
            )->Tensor: # class shares [B,C]
     "What the nearest stored items say about `q`; zeros while nothing is stored"
     if not self.count:
-        return torch.zeros(len(check_rows(q, self.input_dim, 'q')), self.n_classes, device=self.keys.device)
+        return self.length.new_zeros(len(check_rows(q, self.input_dim, 'q')), self.n_classes)
     sim, slots = self.search(q)
     return vote(sim, self.labels_at(slots), self.n_classes, self.temperature)
 
@@ -719,7 +720,7 @@ def clear(self:EpisodicMemoryBank):
 def _vectors(self:EpisodicMemoryBank, slots):
     x = self.values(slots)
     x = x if self.metric is None else self.metric(x)
-    return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.)[:, None]).cpu().numpy()
+    return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.).to(x)[:, None]).cpu().numpy()
 
 @patch
 def _to_gpu(self:EpisodicMemoryBank, index):
