@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     HostBuffers, as_bytes, at_a_glance, check_count, check_device, check_labels, check_number,
-    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, renamed, no_grad,
+    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, log, renamed, no_grad, ordinary,
 )
 from plasticish.consolidation import (
     RIDGES, CoreWeights, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
@@ -53,6 +53,7 @@ class TriarchicBrain(nn.Module):
     eyes:Callable # None until they are needed
     core:Any # of `plasticish.consolidation`, or what works like one
 
+    @ordinary
     def __init__(self,
         in_size:int=512, # features D
         hidden_size:int=8192, # neurons H
@@ -75,7 +76,7 @@ class TriarchicBrain(nn.Module):
         self.base, self.core = self._parts(base, core)
         self.context = ContextWeights(hidden_size, out_size)
         self.drift = DriftDetector(out_size)
-        self.register_buffer('active', torch.zeros(())) # neurons that fired per input in the last batch
+        self.register_buffer('active', torch.zeros((), dtype=torch.float32)) # neurons that fired per input in the last batch
         self.to(device)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_parts
@@ -102,7 +103,10 @@ def compress(
     power:float, # 1 leaves them as they are
 )->Tensor: # [B,D]
     "Signed power of the features, sign(x)|x|^power (Perronnin et al. 2010)"
-    return x if power == 1 else x.sign()*x.abs()**power
+    if power == 1: return x
+    size = x.abs()
+    # in float32 a power depends on the place of a number in the batch
+    return x.sign()*(size.sqrt() if power == .5 else (size.double()**power).float())
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-features
 @patch
@@ -114,7 +118,8 @@ def features(self:TriarchicBrain,
     if isinstance(x, Tensor) and x.ndim == 4:
         if self.eyes is None: self.__dict__['eyes'] = PretrainedEyes(device=self.device, precision=self.precision)
         x = self.eyes(x.to(self.device))
-    return compress(check_rows(x, self.in_size).to(self.device), self.power)
+    f = compress(check_rows(x, self.in_size).to(self.device), self.power)
+    return f if self.power <= 1 else check_rows(f, self.in_size)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-encode
 @patch
@@ -197,7 +202,7 @@ def update_batch(self:TriarchicBrain,
     y = check_targets(y, self.out_size, len(x)).to(self.device)
     step = PublishedTriarchicStep(self, sparse_code, class_error) if self.published else self._step_
     logits, val, y = step(x, y, mode)
-    self.active.copy_((val > 0).sum()/len(y))
+    self.active.copy_((val > 0).sum().to(val)/len(y))
     return (logits.argmax(1) == y).float().mean().item()
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-get_memory_accuracy
@@ -253,6 +258,7 @@ def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=N
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock
 class NeuromodulatedBlock(HostBuffers):
     "A sparse layer whose neurons move towards what they are rewarded for"
+    @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons H
@@ -272,12 +278,12 @@ class NeuromodulatedBlock(HostBuffers):
         self.frozen_encoder = False # what is read keeps its direction
         self.first_id = 0 # id of the first memory that the readout took in through this layer
         g = torch.Generator().manual_seed(seed)
-        E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g), dim=1)
+        E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
         self.register_buffer('encoder', E.to(device))
         self.register_buffer('decoder', E.to(device).clone() if gate else None) # None: the encoder serves
-        self.register_buffer('gate', torch.full((in_dim,), gate, device=device))
-        self.register_buffer('maturity', torch.zeros(hidden_dim, device=device))
-        self.register_buffer('activity', torch.zeros(hidden_dim, device=device))
+        self.register_buffer('gate', torch.full((in_dim,), gate, dtype=torch.float32, device=device))
+        self.register_buffer('maturity', torch.zeros(hidden_dim, dtype=torch.float32, device=device))
+        self.register_buffer('activity', torch.zeros(hidden_dim, dtype=torch.float32, device=device))
         self.register_buffer('counters', torch.zeros(3, dtype=torch.int64)) # steps; recycled: in all, at the last step
         self._trace:tuple|None = None
 
@@ -334,7 +340,7 @@ def _recycle(self:NeuromodulatedBlock, share, fired):
     n = int(idle.sum())
     if n:
         g = torch.Generator().manual_seed(self.seed + 7919 * int(self.counters[0]))
-        new = F.normalize(torch.randn(n, self.in_dim, generator=g), dim=1).to(self.encoder)
+        new = F.normalize(torch.randn(n, self.in_dim, generator=g, dtype=torch.float32), dim=1).to(self.encoder)
         for weight in (self.encoder, self.decoder):
             if weight is not None: weight[idle] = new
         self.activity[idle] = self.activity.mean()
@@ -395,6 +401,7 @@ def _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout,
 # %% ../nbs/05_brain.ipynb #PlasticBrain
 class PlasticBrain(nn.Module):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
+    @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons per layer
@@ -414,7 +421,7 @@ class PlasticBrain(nn.Module):
                  shrinkage:float|None=.01, # of the plastic metric; None: plain cosine
                  readout:float=2., # weight of the layers' prediction against the vote
                  n_readout_neurons:int=4096, # neurons read in all, shared by the layers at birth
-                 eval_batch:int=64, # `train_step` measures its accuracy on so many examples of the batch
+                 eval_batch:int=64, # `train_step` measures its accuracy on so many examples, spread over the batch
                  memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
                  repeats:bool=False, # do examples that are stored already, to the bit, teach again?
                  seed:int=0, # of the layers' first directions
@@ -609,7 +616,8 @@ def features(self:PlasticBrain,
             )->Tensor: # [B,D]
     "What the brain senses: features, of images if need be, compressed by `power`"
     if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
-    return compress(check_rows(x, self.in_dim).to(self.device), self.power)
+    f = compress(check_rows(x, self.in_dim).to(self.device), self.power)
+    return f if self.power <= 1 else check_rows(f, self.in_dim)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch
@@ -777,27 +785,27 @@ def _fit_readouts(self:PlasticBrain, ridges=()):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_step_
 @patch
 def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
-    "Answer, watch for drift, then learn; which of the first answers were right"
+    "Answer, watch for drift, then learn; which of the answers measured were right"
     n = len(f) if self.hebbian else min(self.eval_batch, len(f))
-    shares, calm, parts = all_rows(*self._scores(f[my_slice(n)], 'plastic' if mode == 'auto' else mode))
-    right = shares.argmax(1) == y[:n]
-    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[:n], mode)
+    some = torch.arange(n, device=f.device)*len(f)//n
+    shares, calm, parts = all_rows(*self._scores(f[some[my_slice(n)]], 'plastic' if mode == 'auto' else mode))
+    right = shares.argmax(1) == y[some]
+    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[some], mode)
     in_storm = mode == 'panic'
     if mode != 'inference' and self.hebbian: self._hebb(right, mode)
     new = self._unseen(f, y, in_storm) if memorize and not self.repeats else torch.ones_like(y, dtype=torch.bool)
     if self.readout_weight and (memorize or mode != 'inference'):
-        self._follow(parts, f, y, new[:n])
+        self._follow(parts[new[some]], y[some][new[some]], f, y)
         self._queue(in_storm, f[new], y[new], memorize)
     if memorize and new.any(): self.memory._store(f[new], y[new], phase, in_storm)
     return right
 
 @patch
-def _follow(self:PlasticBrain, parts, f, y, new):
-    "Judge the timescales by what they said of new rows, and let them learn the batch"
+def _follow(self:PlasticBrain, parts, judged, f, y):
+    "Weigh the timescales by what they said of the new rows with labels `judged`, and let them learn the batch"
     C = max(parts.shape[1], int(y.max()) + 1)
-    parts = F.pad(parts, (0, 0, 0, C - parts.shape[1]))[new]
-    known = widened(self.recent.known, C)[TODAY]
-    if parts.shape[2] > 1: self.today.update_(log_shares(parts), y[:len(new)][new], known)
+    parts, known = F.pad(parts, (0, 0, 0, C - parts.shape[1])), widened(self.recent.known, C)[TODAY]
+    if parts.shape[2] > 1: self.today.update_(log_shares(parts), judged, known)
     self.recent.take_in_(f, y)
 
 @patch
@@ -816,7 +824,7 @@ def train_step(self:PlasticBrain,
                mode:str='plastic', # plastic, panic, auto (panic while the alarm is on), or inference (encoders rest)
                memorize:bool=True, # store the examples
                phase:str=None # name of the phase they belong to
-              )->float: # accuracy before learning, on the first `eval_batch` examples
+              )->float: # accuracy before learning, on `eval_batch` examples spread evenly over the batch
     "Answer, then learn"
     _check_mode(mode, (*MODES, 'auto'))
     f = self.features(x)
@@ -873,35 +881,58 @@ def forget(self:PlasticBrain,
     "Unlearn stored items: memory, metric and readout become those of a brain that never saw them; today's weights stay"
     gone = self.memory.select(ids, label, phase)
     self.flush()
-    left = self.memory.count - len(gone)
-    evicted = int(self.memory.counters[4]) > 0
-    all_stored = self.memory.count == sum(int(r.counters[1]) for r in self._readouts)
-    afresh = evicted or left < len(gone) and all_stored # else subtracted
-    if not afresh: self._retake(gone, -1)
+    anew = [self._anew(r, its) for r, its in self._by_readout(gone)]
+    for (r, its), new in zip(self._by_readout(gone), anew):
+        if not new: self._retake(r, its, -1)
+    if self.memory.counters[4]:
+        for l in self.brain: l.first_id = 0
     n = self.memory.forget(ids, label, phase)
-    if afresh:
-        for r in self._readouts:
-            for b in (r.lateral, r.target, r.counters[:2], r.known[0]): b.zero_()
-        for l in self.brain if evicted else (): l.first_id = 0
-        self._retake(torch.arange(self.memory.count, device=self.device), 1)
+    for (r, its), new in zip(self._by_readout(torch.arange(self.memory.count, device=self.device)), anew):
+        if not new: continue
+        for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known[0]): b.zero_()
+        self._retake(r, its, 1)
     self._replay()
     self._fit_readouts(RIDGES)
     return n
 
+@patch
+def _by_readout(self:PlasticBrain, slots):
+    "Both readouts, each with those of the items that it has learned"
+    storm = self.memory.temporary[slots]
+    return (self.readout, slots[~storm]), (self.storm_readout, slots[storm])
+
+@patch
+def _anew(self:PlasticBrain, r, gone):
+    "Are the sums made anew from the memory, or are these items subtracted?"
+    m, storm = self.memory, r is self.storm_readout
+    if int(m.counters[4]) or not r.rows.numel(): return True # what was evicted can be subtracted no more
+    stored = self._by_readout(torch.arange(m.count, device=self.device))[storm][1]
+    known = r.rows[0].equal(self._rows_of(stored))
+    worn = r.worn(self._rows_of(gone))
+    if worn and not known:
+        log.warning('forget: so little is left that rounding would decide; what was learned with memorize=False is lost')
+    return worn or known and len(stored) < 2*len(gone)
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_retake
 @patch
-def _retake(self:PlasticBrain, slots, sign):
-    if not (self.readout_weight and self.num_layers): return
-    in_storm = self.memory.temporary[slots]
-    seen = self.memory.ids[slots] >= min(l.first_id for l in self.brain)   # by one layer at least
-    for r, its in (self.readout, slots[seen & ~in_storm]), (self.storm_readout, slots[seen & in_storm]):
-        r.note_(self.memory.labels[its], sign)
-        if len(its): r.room_(sum(l.n_readout_neurons for l in self.brain), int(self.memory.labels[its].max()) + 1)
-        for s in its.split(2048) if len(its) else ():
-            here = s[self.memory.local_slots(s)]
-            _, codes = self._encode(self.memory.values(here), 'inference')
-            known = [h * (self.memory.ids[here] >= l.first_id)[:, None] for l, h in zip(self.brain, codes)]
-            r.take_in_(torch.cat(known, 1), self.memory.labels[here], sign, len(s))
+def _retake(self:PlasticBrain, r, slots, sign):
+    "Add stored items to the sums of a readout, or subtract them"
+    if not self.readout_weight: return
+    m = self.memory
+    r.note_(m.labels[slots], sign)
+    if not len(slots) or not self.brain: return
+    r.room_(sum(l.n_readout_neurons for l in self.brain), int(m.labels[slots].max()) + 1)
+    for s in slots.split(2048):
+        here = s[m.local_slots(s)]
+        _, codes = self._encode(m.values(here), 'inference')
+        seen = [h * (m.ids[here] >= l.first_id)[:, None] for l, h in zip(self.brain, codes)]
+        r.take_in_(torch.cat(seen, 1), m.labels[here], sign, self._rows_of(s))
+
+@patch
+def _rows_of(self:PlasticBrain, slots):
+    "How many of these items each neuron has seen [R]"
+    ids = self.memory.ids[slots]
+    return torch.cat([(ids >= l.first_id).sum().expand(l.n_readout_neurons) for l in self.brain])
 
 @patch
 def _replay(self:PlasticBrain, rows=2**14):

@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, stat, threading
+import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, stat, threading, weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,8 +17,8 @@ __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'R
            'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
            'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
            'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified',
-           'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain', 'read_plain', 'lock_file', 'write_atomic',
-           'write_text_atomic']
+           'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain', 'read_plain', 'lock_file',
+           'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -32,14 +32,14 @@ def check_features(
     dim: int,  # width that is expected
     name: str = 'x',  # argument name for the error
 ) -> Tensor:  # float32, contiguous, detached `[B, dim]`
-    "Validate a batch of features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite)"
+    "Validate a batch of features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite, large)"
     if not isinstance(x, Tensor): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {type(x).__name__}")
     if not x.is_floating_point(): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {x.dtype}")
     _check_dense(x, name)
     if x.ndim != 2 or x.shape[1] != dim: raise ValueError(f"{name}: expected shape [B, {dim}], got {list(x.shape)}")
     if len(x) == 0: raise ValueError(f"{name}: expected at least one row, got an empty batch")
     x = x.detach().float().contiguous()
-    if not x.sum().isfinite(): _check_finite(x, name)
+    if not torch.linalg.vector_norm(x).isfinite(): _check_finite(x, name)
     return x
 
 # %% ../nbs/workshop/common.ipynb #_check_dense
@@ -50,9 +50,12 @@ def _check_dense(x, name):
 
 # %% ../nbs/workshop/common.ipynb #_check_finite
 def _check_finite(x, name):
-    "Name the first row that holds NaN or infinity; a sum can also overflow while every value is finite"
-    bad = (~x.isfinite().flatten(1).all(1)).nonzero()
-    if len(bad): raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {bad[0].item()}")
+    "Name the first row that holds NaN or infinity, or whose length is infinite; the length of all rows may be"
+    bad = (~torch.linalg.vector_norm(x.flatten(1), dim=1).isfinite()).nonzero()
+    if not len(bad): return
+    n = bad[0].item()
+    if not x[n].isfinite().all(): raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {n}")
+    raise ValueError(f"{name}: expected rows of a length below 1.8e19, got {x[n].abs().max():.3g} in row {n}")
 
 # %% ../nbs/workshop/common.ipynb #check_labels
 MAX_CLASSES = 100_000
@@ -278,7 +281,7 @@ MAX_JSON = 2**26 # bytes of settings in a state
 def as_bytes(x # plain data
             )->Tensor: # uint8 [n]
     "JSON in a tensor, so that a state dict can hold it"
-    return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8)
+    return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8, device='cpu')
 
 def from_bytes(t:Tensor, # as from `as_bytes`
                kind:type # what it must be
@@ -321,8 +324,8 @@ def _check_loaded(module, state):
            if v.ndim == 0 and isinstance(state.get(k), Tensor) and state[k].numel() != 1]
     # torch 2.4 takes the first of several numbers
     if odd: raise ValueError(f'expected one number for {odd[0]}, got {list(state[odd[0]].shape)}')
-    for m in list(module.modules()):
-        for hook in 'validate', '_after_load': getattr(m, hook, lambda: None)()
+    for hook in 'validate', '_after_load': # what touches a file comes last
+        for m in list(module.modules()): getattr(m, hook, lambda: None)()
 
 # %% ../nbs/workshop/common.ipynb #load_whole
 def load_whole(module:nn.Module, # receives the state
@@ -343,12 +346,44 @@ def load_whole(module:nn.Module, # receives the state
 
 # %% ../nbs/workshop/common.ipynb #Turns
 class Turns:
-    "A lock that its owner's copies do not share"
-    def __init__(self): self.lock = threading.RLock()
+    "A lock that its owner's copies do not share, and that nobody else holds when a process forks"
+    every:'weakref.WeakValueDictionary[int, Turns]' = weakref.WeakValueDictionary()
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.every[id(self)] = self
+
     def __enter__(self): self.lock.acquire()
     def __exit__(self, *_): self.lock.release()
     def __reduce__(self): return Turns, ()
 
+
+# %% ../nbs/workshop/common.ipynb #turns-fork
+_held:list[Turns] = []
+
+def _before_fork():
+    "Take every lock, so that a child process gets no object in the middle of a method; waits while holding one at most"
+    first = None
+    while True:
+        if first: first.lock.acquire()
+        _held[:] = [first] if first else []
+        others = [t for ref in Turns.every.valuerefs() if (t := ref()) is not None and t is not first]
+        first = next((t for t in others if not t.lock.acquire(blocking=False) or _held.append(t)), None)
+        if first is None: return
+        _after_fork()
+
+def _after_fork(child=False):
+    "Give the locks back; those of a child are new ones"
+    for t in _held:
+        if child: t.lock = threading.RLock()
+        else: t.lock.release()
+    _held.clear()
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork,
+                        after_in_child=functools.partial(_after_fork, child=True))
+
+# %% ../nbs/workshop/common.ipynb #turns-qualified
 _Method = TypeVar('_Method', bound=Callable)
 
 def qualified(method:_Method # may wrap others
@@ -361,10 +396,23 @@ def qualified(method:_Method # may wrap others
         f.__qualname__ = f"{getattr(owner, '__name__', owner)}.{f.__name__}"
     return method
 
+def ordinary(method:_Method # of a module
+            )->_Method: # the same, in which tensors are made as usual
+    "`method` outside of `torch.inference_mode`, autocast and another default device, which would enter the state"
+    @functools.wraps(method)
+    def as_usual(*args, **kwargs):
+        with contextlib.ExitStack() as around:
+            if torch.is_inference_mode_enabled(): around.enter_context(torch.inference_mode(False))
+            for kind in ('cpu', 'cuda'):
+                if torch.is_autocast_enabled(kind): around.enter_context(torch.autocast(kind, enabled=False))
+            if torch.get_default_device().type != 'cpu': around.enter_context(torch.device('cpu'))
+            return method(*args, **kwargs)
+    return as_usual # type: ignore[return-value]
+
 def no_grad(method:_Method # a method that is written outside its class
            )->_Method: # the same, without gradients
-    "`torch.no_grad` that keeps the qualified name"
-    return qualified(torch.no_grad()(method))
+    "`method` under `torch.no_grad`, and as `ordinary` makes it"
+    return qualified(ordinary(torch.no_grad()(method)))
 
 def in_turn(method:_Method # a method that is written outside its class
            )->_Method: # the same, one thread at a time
@@ -372,7 +420,7 @@ def in_turn(method:_Method # a method that is written outside its class
     @functools.wraps(method)
     def taking_turns(self, *args, **kwargs):
         with vars(self).setdefault('_turns', Turns()): return method(self, *args, **kwargs)
-    return qualified(taking_turns) # type: ignore[return-value]
+    return qualified(ordinary(taking_turns)) # type: ignore[return-value]
 
 # %% ../nbs/workshop/common.ipynb #_cell
 def _cell(v):

@@ -11,7 +11,7 @@ __all__ = ['RIDGES', 'class_error', 'brake', 'CoreWeights', 'PrecisionCore', 'gr
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import MAX_CLASSES, HostBuffers, int8_is_native, no_grad
+from .common import MAX_CLASSES, HostBuffers, int8_is_native, no_grad, ordinary
 from .distributed import all_sum, shared_state
 from .sparse_layer import outer_add_, sparse_matmul
 
@@ -33,6 +33,7 @@ def brake(
 # %% ../nbs/02_consolidation.ipynb #CoreWeights
 class CoreWeights(nn.Module):
     "Slow weights [H,C] from sparse codes to class scores, each with the importance that brakes it"
+    @ordinary
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
@@ -41,8 +42,8 @@ class CoreWeights(nn.Module):
     ):
         super().__init__()
         self.lr, self.rate = lr, rate
-        self.register_buffer('weight', torch.zeros(size, out_size)) # [H,C]
-        self.register_buffer('importance', torch.zeros(size, out_size)) # [H,C], in [0,1]
+        self.register_buffer('weight', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C]
+        self.register_buffer('importance', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C], in [0,1]
 
     def forward(self,
         idx:Tensor, # winners [B,k]
@@ -67,7 +68,7 @@ def learn_(self:CoreWeights,
     before = self.weight[rows]
     outer_add_(self.weight, idx, val, class_error(logits, y)*(self.lr/len(y)))
     self.weight[rows] = before + (self.weight[rows]-before)*brake(self.importance[rows])
-    right = F.one_hot(y, self.weight.shape[1])*(logits.argmax(1) == y)[:, None]
+    right = F.one_hot(y, self.weight.shape[1]).to(val)*(logits.argmax(1) == y)[:, None]
     outer_add_(self.importance, idx, val, right*self.rate)
     self.importance[rows] = self.importance[rows].clamp(0, 1)
 
@@ -83,6 +84,7 @@ def clear_(self:CoreWeights,
 # %% ../nbs/02_consolidation.ipynb #PrecisionCore
 class PrecisionCore(CoreWeights):
     "Core weights by diagonal recursive least squares: a neuron's rate falls with the evidence it has seen"
+    @ordinary
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
@@ -90,7 +92,7 @@ class PrecisionCore(CoreWeights):
     ):
         super().__init__(size, out_size)
         self.ridge = ridge
-        self.register_buffer('precision', torch.zeros(size)) # [H]
+        self.register_buffer('precision', torch.zeros(size, dtype=torch.float32)) # [H]
 
     @torch.no_grad()
     def learn_(self, idx, val, y, logits, only=None):
@@ -148,6 +150,7 @@ def evidence_weight(
 # %% ../nbs/02_consolidation.ipynb #EvidenceCore
 class EvidenceCore(nn.Module):
     "Core weights from counts: the pointwise mutual information of a neuron's firing and a class"
+    @ordinary
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
@@ -155,9 +158,9 @@ class EvidenceCore(nn.Module):
     ):
         super().__init__()
         self.size, self.prior = size, prior
-        self.register_buffer('count', torch.zeros(size, out_size)) # N [H,C]
-        self.register_buffer('total', torch.zeros(out_size)) # N_c, evidence gathered while all could learn
-        self.register_buffer('weight', torch.zeros(size, out_size)) # [H,C]
+        self.register_buffer('count', torch.zeros(size, out_size, dtype=torch.float32)) # N [H,C]
+        self.register_buffer('total', torch.zeros(out_size, dtype=torch.float32)) # N_c, evidence gathered while all could learn
+        self.register_buffer('weight', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C]
 
     @property
     def bias(self)->Tensor: # [C]
@@ -208,6 +211,7 @@ class PlasticReadout(HostBuffers):
     "Class scores read from many neurons at once, through the correlations among them"
     host_buffers = 'counters', 'known', 'ridge'
 
+    @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the inputs that wait
                  n_classes:int=0, # classes expected; grows as others come
@@ -219,10 +223,12 @@ class PlasticReadout(HostBuffers):
         self.wait = wait
         # step of activities as integers: random directions hardly ever exceed eight standard deviations
         self.step = min(1., 8*in_dim**-.5)/127
-        f = lambda *s: torch.zeros(*s, device=device)
+        f = lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         self.register_buffer('lateral', f(0, 0))         # sum of h h'
         self.register_buffer('target', f(0, n_classes))  # sum of h onehot(y)'
         self.register_buffer('weight', f(0, n_classes))
+        # inputs in the sums of each neuron, and those added or subtracted since its sums were zero
+        self.register_buffer('rows', torch.zeros(2, 0, dtype=torch.int64, device=device))
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
         self.register_buffer('ridge', torch.tensor(ridge))
@@ -260,7 +266,9 @@ def resize_(self:PlasticReadout,
         return F.pad(m[old] * on[:, None], (0, n_classes - m.shape[1]))
     if len(self.lateral): lateral = mirrored(self.lateral)[old][:, old] * on[:, None] * on
     else: lateral = self.lateral.new_zeros(len(keep), len(keep))
-    self.lateral, self.target, self.weight = lateral, pick(self.target), pick(self.weight)
+    rows = self.rows[:, old] * (keep >= 0) if len(self.lateral) else self.rows.new_zeros(2, len(keep))
+    self.lateral, self.target, self.weight, self.rows = lateral, pick(self.target), pick(self.weight), rows
+    self._recount()
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-take_in_
 @patch
@@ -268,10 +276,13 @@ def take_in_(self:PlasticReadout,
              h:Tensor, # activity [B,R]; bfloat16 may be taken in as whole steps
              y:Tensor, # labels [B]
              sign:int=1, # -1 takes the inputs out again
-             n:int=None # inputs that all processes together take in; None: `B`
+             n:int|Tensor|None=None # inputs that all processes together take in, or for each neuron those [R]; None: `B`
             ):
-    "Hebb for the neurons: among each other, and with the classes"
-    self.counters[1] += sign * (len(y) if n is None else n)
+    "Hebb for the neurons: among each other, and with the classes; sums of no inputs are exactly zero"
+    n = len(y) if n is None else n
+    self.rows[0] += sign * n
+    self.rows[1] += n
+    self._recount()
     suits_int8 = len(h) and h.shape[1] > 1 and h.dtype == torch.bfloat16 and int8_is_native(h.device)
     if suits_int8 and float(h.amax()) <= 127*self.step:
         q = int_codes(h, self.step)
@@ -281,6 +292,23 @@ def take_in_(self:PlasticReadout,
     else:
         gram_add_(self.lateral, h.float(), sign)
         self.target.T.index_add_(0, y, h.float(), alpha=sign)
+    if sign < 0:
+        none = self.rows[0] <= 0
+        self.lateral[none], self.lateral[:, none], self.target[none], self.rows[:, none] = 0, 0, 0, 0
+
+@patch
+def _recount(self:PlasticReadout):
+    "As many inputs have been taken in as the neurons with the most have seen"
+    self.counters[1] = int(self.rows[0].max()) if self.rows.numel() else 0
+    self.counters[2].clamp_(max=self.counters[1])
+
+@patch
+def worn(self:PlasticReadout,
+         n:Tensor # inputs about to be taken out, for each neuron [R]
+        )->bool:
+    "Would so few inputs be left that rounding decides what the sums say?"
+    left, moved = self.rows[0] - n, self.rows[1] + n
+    return bool(((left > 0) & (32*left < moved)).any())
 
 # %% ../nbs/02_consolidation.ipynb #ridge_solve
 def ridge_factor(A:Tensor, # sums of products [R,R], lower triangle; changed in place
@@ -349,10 +377,13 @@ def _fit_with(self:PlasticReadout, free, ridge, judge):
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_load_from_state_dict
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
-    for k in ('lateral', 'target', 'weight', 'waiting', 'waiting_y', 'known'):
+    old = prefix + 'counters' in state and prefix + 'rows' not in state # written by 0.3
+    if old: state[prefix + 'rows'] = state[prefix + 'counters'][1].expand(2, len(state[prefix + 'lateral']))
+    for k in ('lateral', 'target', 'weight', 'rows', 'waiting', 'waiting_y', 'known'):
         if prefix + k not in state: continue
         setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
+    if old: self._recount()
     shared_state(self, 'lateral target', state, prefix, load=True)
 
 @patch
@@ -365,7 +396,7 @@ def firings(h:Tensor # activity, not negative [B,R]
            )->Tensor: # float32 [R]
     "How many inputs each neuron fired for"
     on = h.bool()
-    if not int8_is_native(h.device): return torch.ones(len(h), device=h.device) @ on.float()
+    if not int8_is_native(h.device): return torch.ones(len(h), dtype=torch.float32, device=h.device) @ on.float()
     ones = torch.ones(1, len(h), dtype=torch.int8)
     return torch._int_mm(ones, on.view(torch.int8))[0].float()
 
@@ -408,6 +439,9 @@ def validate(self:PlasticReadout):
     R, n = len(self.lateral), int(self.counters[0])
     if self.lateral.shape != (R, R) or len(self.target) != R or self.weight.shape != self.target.shape:
         raise ValueError('the sums of a readout do not fit each other')
+    most = int(self.rows[0].max()) if self.rows.numel() else 0
+    if self.rows.shape != (2, R) or R and int(self.rows.min()) < 0 or int(self.counters[1]) != most:
+        raise ValueError('the inputs counted for each neuron do not fit')
     if (self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1]
         or not 0 <= n <= self.wait or len(self.waiting) != self.wait):
         raise ValueError('the inputs that wait do not fit')

@@ -11,7 +11,7 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .sparse_layer import outer_add_, sparse_matmul
-from .common import no_grad
+from .common import no_grad, ordinary
 
 # %% ../nbs/03_context.ipynb #half_life
 def half_life(
@@ -23,6 +23,7 @@ def half_life(
 # %% ../nbs/03_context.ipynb #ContextWeights
 class ContextWeights(nn.Module):
     "Fast weights [H,C] that learn at `rate` and shrink by `decay` each step (Hinton & Plaut 1987; Ba et al. 2016)"
+    @ordinary
     def __init__(self,
         size:int=8192, # neurons H
         out_size:int=10, # classes C
@@ -32,7 +33,7 @@ class ContextWeights(nn.Module):
     ):
         super().__init__()
         self.rate, self.decay, self.floor = rate, decay, floor
-        self.register_buffer('weight', torch.zeros(size, out_size)) # [H,C]
+        self.register_buffer('weight', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C]
 
     def forward(self,
         idx:Tensor, # winners [B,k]
@@ -94,6 +95,7 @@ def margin(
 # %% ../nbs/03_context.ipynb #Surprise
 class DriftDetector(nn.Module):
     "Detects drift: recent margins below the usual margin of their class, in standard deviations"
+    @ordinary
     def __init__(self,
         n_classes:int=10, # classes C
         threshold:float=0.5, # level from which there is a storm
@@ -103,8 +105,8 @@ class DriftDetector(nn.Module):
     ):
         super().__init__()
         self.threshold, self.window, self.horizon, self.warmup = threshold, window, horizon, warmup
-        self.register_buffer('stats', torch.zeros(3, n_classes)) # samples, mean, mean square of the margin
-        self.register_buffer('level', torch.zeros(()))
+        self.register_buffer('stats', torch.zeros(3, n_classes, dtype=torch.float32)) # samples, mean, mean square of the margin
+        self.register_buffer('level', torch.zeros((), dtype=torch.float32))
 
     @property
     def alarm(self)->bool:

@@ -7,13 +7,14 @@ __all__ = ['POLICIES', 'EpisodicMemoryBank', 'vote_weights', 'vote', 'class_quot
 
 # %% ../nbs/04_memory.ipynb #imports
 import os
+from collections import Counter
 from contextlib import contextmanager
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, bf16_is_native, check_count, check_device,
-    check_features, check_number, from_bytes, glance_card, in_turn, load_whole, log, no_grad,
+    check_features, check_number, from_bytes, glance_card, in_turn, load_whole, log, no_grad, ordinary,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
@@ -44,6 +45,7 @@ def _check_settings(bank, device):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank
 class EpisodicMemoryBank(HostBuffers):
     "A bounded set of labelled examples that answers by the vote of the nearest"
+    @ordinary
     def __init__(self,
                  input_dim:int=512, # width D of the features
                  memory_size:int=60000, # capacity N
@@ -65,7 +67,7 @@ class EpisodicMemoryBank(HostBuffers):
         self.num_classes, self.temperature, self.metric = num_classes, temperature, metric
         self.policy, self.storage, self.index, self.path, self.seed = policy, storage, index, path, seed
         self.storm_penalty, self.target = storm_penalty, target
-        self.phase_names, self._faiss, self._known = [], None, None
+        self.phase_names, self._faiss, self._known, self.generation = [], None, None, 0
         _check_settings(self, device)
         self._make_buffers(device, path)
 
@@ -78,15 +80,16 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
         raise ValueError(f'path: expected None where {world} processes share the keys, got {path!r}')
     if self.storage == 'pq':
         w, D = piece_width(D), D // piece_width(D)
-        self.register_buffer('codebook', torch.zeros(D, 256, w, device=device))
+        self.register_buffer('codebook', torch.zeros(D, 256, w, dtype=torch.float32, device=device))
     full = lambda v, dt: torch.full((N,), v, dtype=dt, device=device)
     if path is None:
         own = len(range(rank, N, world))
         self.register_buffer('keys', torch.zeros(own, D, dtype=dtype, device=device))
     else:
-        keys, owners = _on_disk(path, N, D, dtype)
+        keys, owners, head = _on_disk(path, N, D, dtype)
         self.register_buffer('keys', keys, persistent=False)
         self.register_buffer('owners', owners, persistent=False)    # ids by row of the file; -1 while a row is written
+        self.register_buffer('head', head, persistent=False)        # next id that the file has not seen, changes so far
     self.register_buffer('scale', full(0., torch.float32))      # of an int8 key
     self.register_buffer('length', full(0., torch.float32))     # 1 / length of the key in the metric
     self.register_buffer('priority', full(0., torch.float32))   # in the reservoir
@@ -96,10 +99,10 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
 
 # %% ../nbs/04_memory.ipynb #_on_disk
 def _on_disk(path, N, D, dtype):
-    "Keys [N,D] and their owners' ids [N] in a file; its space is reserved now, so that a full disk fails here"
+    "Keys [N,D], their owners' ids [N] and two counts in a file; its space is reserved now, so that a full disk fails here"
     row, start = D * dtype.itemsize, -(-N * D * dtype.itemsize // 8) * 8
-    size, there = start + 8*N, os.path.getsize(path) if os.path.isfile(path) else 0
-    if there not in (0, size):
+    size, there = start + 8*N + 16, os.path.getsize(path) if os.path.isfile(path) else 0
+    if there not in (0, size - 16, size):                       # 0.3 wrote no counts
         raise ValueError(f'path: expected a new file or one of {size} bytes, for {N} keys of {row} bytes, '
                          f'got {path} with {there}')
     try:
@@ -108,18 +111,30 @@ def _on_disk(path, N, D, dtype):
         raw = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
     except (OSError, RuntimeError) as e:
         raise OSError(f'path: could not reserve {size} bytes in {path} ({e})') from None
-    owners = raw[start:].view(torch.int64)
+    owners, head = raw[start:].view(torch.int64).split([N, 2])
     if not there: owners.fill_(-1)
-    return raw[:N * row].view(dtype).view(N, D), owners
+    if there < size: head[0] = owners.max() + 1
+    return raw[:N * row].view(dtype).view(N, D), owners, head
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_owned
 @patch
 @contextmanager
 def _owned(self:EpisodicMemoryBank, slots, ids):
     "Around a change of keys: a file of keys says at every moment which of its rows are whole"
-    if self.path is not None: self.owners[slots] = torch.where(self.owners[slots] == ids, ids, -1)
+    if self.path is not None:
+        self.generation = int(self.head[1].add_(1))
+        self.head[0].clamp_(min=int(self.counters[2]))
+        self.owners[slots] = torch.where(self.owners[slots] == ids, ids, -1)
     yield
     if self.path is not None: self.owners[slots] = ids
+
+@patch
+def _check_file(self:EpisodicMemoryBank):
+    "Raise `RuntimeError` if another bank has changed the file of keys"
+    if self.path is None: return
+    if not self.count: self.generation = int(self.head[1])
+    if self.generation != int(self.head[1]):
+        raise RuntimeError(f'path: another bank has changed {self.path} since this one last did; load a state again')
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-count
 @patch(as_prop=True)
@@ -134,7 +149,12 @@ def __len__(self:EpisodicMemoryBank): return self.count
 def __bool__(self:EpisodicMemoryBank): return True
 
 @patch
-def __getstate__(self:EpisodicMemoryBank): return vars(self) | {'_faiss': None} # the index can be built again
+def __getstate__(self:EpisodicMemoryBank):
+    "What a copy starts from: no index, which can be built again, and no file, which belongs to one bank alone"
+    state = vars(self) | {'_faiss': None}
+    if self.path is None: return state
+    buffers = {k: b for k, b in self._buffers.items() if k not in ('owners', 'head')}
+    return state | dict(path=None, _buffers=buffers, _non_persistent_buffers_set=set())
 
 @patch
 def get_fill_ratio(self:EpisodicMemoryBank)->float:
@@ -311,15 +331,16 @@ def _pack(self:EpisodicMemoryBank, x):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_lengths
 @patch
 def _lengths(self:EpisodicMemoryBank, x, temporary):
-    full = torch.where(temporary, 1 - self.storm_penalty, 1.)
+    full = torch.where(temporary, 1 - self.storm_penalty, 1.).to(x)
     if self.metric is None: return full
-    return full / self.metric.length(x).clamp(min=1e-12)
+    return full / self.metric.length(x)
 
 @patch
 @in_turn
 def refresh(self:EpisodicMemoryBank):
     "Bring the metric, and the length of every key in it, up to date"
     if self.metric is None: return
+    self._check_file()
     self.metric.fit_()
     for s in self._own_slices(8192):
         self.length[s] = self._lengths(self.values(s), self.temporary[s])
@@ -366,11 +387,13 @@ def update(self:EpisodicMemoryBank,
 def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     "Store the examples of all processes"
     self._check_shard()
+    if self.path is not None: self.counters[2].clamp_(min=int(self.head[0]))  # no id of the file is given twice
     x, keys, scale = self._kept(x)
     priority = self._draw(x)
     slots, rows = self._place(y, priority, temporary)
     first, step = int(self.counters[2]), int(self.counters[3])
     ids = torch.arange(first, first + len(y), device=y.device)
+    if self.path is not None: self.head[0] = first + len(y)
     if self.metric is not None and not temporary: self.metric.update_(x, y)
     self._drop_from_index(slots)
     self.temporary[slots] = temporary
@@ -394,6 +417,7 @@ def _check_shard(self:EpisodicMemoryBank):
     if (built, of) != (here, now):
         raise RuntimeError(f'the memory was built by process {built} of {of} and is used by {here} of {now}; '
                            'build it inside the process group, and load its state there')
+    self._check_file()
 
 def check_phase(phase):
     "Validate the name of a phase; raises `TypeError`"
@@ -406,7 +430,7 @@ def _draw(self:EpisodicMemoryBank, x):
     "Priority of new items: a random number in the reservoir, 0 in the ring"
     if self.policy == 'ring': return x.new_zeros(len(x))
     g = torch.Generator().manual_seed(self.seed + 1_000_003 * int(self.counters[2]))
-    return torch.rand(len(x), generator=g).to(x)
+    return torch.rand(len(x), generator=g, dtype=torch.float32).to(x)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_place
 @patch
@@ -435,20 +459,23 @@ def _phase_code(self:EpisodicMemoryBank, phase):
 # %% ../nbs/04_memory.ipynb #fingerprints
 @patch
 def _fingerprints(self:EpisodicMemoryBank):
-    "Fingerprints of what is stored, as a set and by slot"
+    "How many items have each fingerprint, and the fingerprints by slot; 0 where nothing is stored"
+    self._check_file()
     if self._known is None:
         n, keys = self.count, self._all_keys()
         by_slot = torch.zeros_like(self.labels)
         for s in torch.arange(n, device=keys.device).split(8192):
             by_slot[s] = fingerprints(keys[s], self.labels[s], self.temporary[s])
-        self._known = set(by_slot[:n].tolist()), by_slot
+        self._known = Counter(by_slot.tolist()), by_slot
     return self._known
 
 @patch
 def _index_new(self:EpisodicMemoryBank, keys, slots):
     if self._known is None: return
     known, by_slot = self._known
-    known.difference_update(by_slot[slots].tolist())
+    for p in by_slot[slots].tolist():
+        known[p] -= 1
+        if not known[p]: del known[p]
     by_slot[slots] = fingerprints(keys, self.labels[slots], self.temporary[slots])
     known.update(by_slot[slots].tolist())
 
@@ -488,8 +515,9 @@ def _search(self:EpisodicMemoryBank, q, k):
     k, kind = min(k, self.count), self.search_kind
     if kind == 'ivf' and self.metric is not None and self.metric.stale(2.): self.refresh()
     too_many = k > MAX_GPU_K and self.keys.device.type == 'cuda'
-    if kind == 'torch' or not k or too_many: return self._search_torch(q, k)
-    return self._search_faiss(q, k, self._indexed(kind))
+    if kind == 'torch' or not k or too_many: sim, slots = self._search_torch(q, k)
+    else: sim, slots = self._search_faiss(q, k, self._indexed(kind))
+    return sim.clamp_(max=1), slots                             # rounding may lift a cosine above 1
 
 @patch(as_prop=True)
 def search_kind(self:EpisodicMemoryBank)->str:
@@ -573,7 +601,7 @@ def forward(self:EpisodicMemoryBank,
            )->Tensor: # class shares [B,C]
     "What the nearest stored items say about `q`; zeros while nothing is stored"
     if not self.count:
-        return torch.zeros(len(check_rows(q, self.input_dim, 'q')), self.n_classes, device=self.keys.device)
+        return self.length.new_zeros(len(check_rows(q, self.input_dim, 'q')), self.n_classes)
     sim, slots = self.search(q)
     return vote(sim, self.labels_at(slots), self.n_classes, self.temperature)
 
@@ -647,6 +675,7 @@ def forget(self:EpisodicMemoryBank,
            phase:str=None # a phase
           )->int: # items forgotten
     "Take items out of the bank and of everything computed from it"
+    self._check_file()
     gone = self.select(ids, label, phase)
     stay = torch.ones(self.count, dtype=torch.bool, device=gone.device)
     stay[gone] = False
@@ -702,7 +731,7 @@ def clear(self:EpisodicMemoryBank):
 def _vectors(self:EpisodicMemoryBank, slots):
     x = self.values(slots)
     x = x if self.metric is None else self.metric(x)
-    return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.)[:, None]).cpu().numpy()
+    return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.).to(x)[:, None]).cpu().numpy()
 
 @patch
 def _to_gpu(self:EpisodicMemoryBank, index):
@@ -859,6 +888,7 @@ def load_state_dict(self:EpisodicMemoryBank, state_dict, strict:bool=True, assig
 def _after_load(self:EpisodicMemoryBank):
     "Drop the items whose keys in the file have been overwritten since the state was saved"
     if self.path is None: return
+    self.generation = int(self.head[1])
     ids, order = self.ids[:self.count], self.owners.argsort(stable=True)
     at = order[torch.searchsorted(self.owners[order], ids).clamp(max=self.memory_size - 1)]
     whole = self.owners[at] == ids
@@ -871,4 +901,3 @@ def _after_load(self:EpisodicMemoryBank):
     stay = stay[self.ids[stay].argsort()]
     self._keep(stay, at[stay])
     self.counters[4] += lost
-    self.counters[2] = max(int(self.counters[2]), int(self.owners.max()) + 1)

@@ -91,12 +91,12 @@ INDEXES = 'auto', 'torch', 'flat', 'ivf'
 def fingerprints(keys:Tensor, # as stored [B,D]
                  labels:Tensor, # [B]
                  temporary # bool, or bool [B]
-                )->Tensor: # int64 [B]
+                )->Tensor: # int64 [B], hardly ever 0
     "Random linear hash of key, label and kind; different items hardly ever share one (Carter & Wegman 1979)"
     ints = (keys + 0).view({2: torch.int16, 4: torch.int32}[keys.element_size()]) if keys.is_floating_point() else keys
     g = torch.Generator().manual_seed(7)
     w = torch.randint(-2**62, 2**62, (keys.shape[1] + 2,), generator=g).to(keys.device)*2 + 1
-    return (ints.long()*w[2:]).sum(1) + labels*w[0] + temporary*w[1]
+    return (ints.long()*w[2:]).sum(1) + (labels + 1)*w[0] + temporary*w[1]
 
 # %% ../nbs/workshop/search.ipynb #recall_of
 def recall_of(found:Tensor, # [B,k]

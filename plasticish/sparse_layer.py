@@ -10,7 +10,7 @@ __all__ = ['k_winners', 'code_values', 'sparse_code', 'densify', 'sparse_matmul'
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import check_count, check_number, in_bfloat16, no_grad
+from .common import check_count, check_number, in_bfloat16, no_grad, ordinary
 from .distributed import all_sum, my_slice, ranks, shared_state
 
 # %% ../nbs/01_sparse_layer.ipynb #k_winners
@@ -84,6 +84,7 @@ def outer_add_(
 # %% ../nbs/01_sparse_layer.ipynb #SparseProjection
 class SparseProjection(nn.Module):
     "Random unit directions of `size` neurons over `in_size` features; the `k` best matches win each input"
+    @ordinary
     def __init__(self,
         in_size:int=512, # features D
         size:int=8192, # neurons H
@@ -95,8 +96,8 @@ class SparseProjection(nn.Module):
         if not 1 <= k <= size: raise ValueError(f"k must lie between 1 and size {size}, got {k}")
         self.in_size, self.size, self.k, self.theta = in_size, size, k, theta
         gen = torch.Generator().manual_seed(seed)
-        self.register_buffer('weight', F.normalize(torch.randn(size, in_size, generator=gen), dim=1)) # [H,D]
-        self.register_buffer('rate', torch.zeros(size)) # running share of inputs that each neuron wins
+        self.register_buffer('weight', F.normalize(torch.randn(size, in_size, generator=gen, dtype=torch.float32), dim=1)) # [H,D]
+        self.register_buffer('rate', torch.zeros(size, dtype=torch.float32)) # running share of inputs that each neuron wins
         self.register_buffer('created', torch.full((size,), -1)) # step of the last recycling, -1 for never
         self.register_buffer('step', torch.zeros((), dtype=torch.long))
 
@@ -116,9 +117,11 @@ class SparseProjection(nn.Module):
 def distinct(
     x:Tensor, # unit-length rows [N,D]
     same:float=0.9, # cosine above which two rows count as one
+    block:int=1024, # rows at a time
 )->Tensor: # bool [N]
     "Which rows have no earlier row that is nearly the same"
-    return ~((x@x.T).tril(-1) > same).any(1)
+    alike = [((x[i:i + block] @ x[:i + block].T).tril_(i - 1) > same).any(1) for i in range(0, len(x), block)]
+    return ~torch.cat(alike) if alike else x.new_zeros(0, dtype=torch.bool)
 
 # %% ../nbs/01_sparse_layer.ipynb #least_used
 def least_used(
@@ -154,13 +157,14 @@ def observe_(self:SparseProjection,
 ):
     "Update the running firing `rate` with this batch's winners"
     keep = (1 - 1/horizon)**len(idx)
-    now = torch.bincount(idx.flatten(), minlength=self.size)/len(idx)
+    now = torch.bincount(idx.flatten(), minlength=self.size).to(self.rate)/len(idx)
     self.rate.mul_(keep).add_(now, alpha=1-keep)
     self.step += 1
 
 # %% ../nbs/01_sparse_layer.ipynb #RunningMetric
 class RunningMetric(nn.Module):
     "Whitening of unit-length features by the running within-class covariance (Hayes & Kanan 2020)"
+    @ordinary
     def __init__(self,
         dim:int=512, # features D
         n_classes:int=10, # classes C
@@ -170,11 +174,11 @@ class RunningMetric(nn.Module):
         super().__init__()
         self.dim, self.shrink, self.growth = dim, shrink, growth
         self.register_buffer('class_count', torch.zeros(n_classes, dtype=torch.double))
-        self.register_buffer('class_mean', torch.zeros(n_classes, dim)) # [C,D]
-        self.register_buffer('scatter', torch.zeros(dim, dim)) # [D,D]
-        self.register_buffer('mean', torch.zeros(dim)) # mu, of the last refresh
-        self.register_buffer('factor', torch.eye(dim)) # Cholesky factor of the covariance
-        self.register_buffer('transform', torch.eye(dim)) # T, of the last refresh
+        self.register_buffer('class_mean', torch.zeros(n_classes, dim, dtype=torch.float32)) # [C,D]
+        self.register_buffer('scatter', torch.zeros(dim, dim, dtype=torch.float32)) # [D,D]
+        self.register_buffer('mean', torch.zeros(dim, dtype=torch.float32)) # mu, of the last refresh
+        self.register_buffer('factor', torch.eye(dim, dtype=torch.float32)) # Cholesky factor of the covariance
+        self.register_buffer('transform', torch.eye(dim, dtype=torch.float32)) # T, of the last refresh
         self.register_buffer('fresh_at', torch.zeros((), dtype=torch.double)) # samples at the last refresh
 
     def forward(self,
@@ -214,7 +218,7 @@ def due(self:RunningMetric)->bool:
 @no_grad
 def refresh_(self:RunningMetric): # (A [D,D], b [D]): old point z becomes z@A + b
     "Recompute centre and whitening transform from the running sums"
-    n, eye = self.class_count.sum(), torch.eye(self.dim, device=self.mean.device)
+    n, eye = self.class_count.sum(), torch.eye(self.dim, device=self.mean.device, dtype=torch.float32)
     a = max(self.shrink, self.dim/(self.dim + n.item()))
     cov = self.scatter/max(n.item(), 1)
     cov = (1-a)*cov + a*(cov.trace()/self.dim).clamp(min=1e-6)*eye
@@ -228,6 +232,7 @@ def refresh_(self:RunningMetric): # (A [D,D], b [D]): old point z becomes z@A + 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection
 class PrototypeProjection(SparseProjection):
     "Neurons recruited from the stream; they compete for inputs whitened by a `RunningMetric`"
+    @ordinary
     def __init__(self,
         in_size:int=512, # features D
         size:int=8192, # neurons H
@@ -243,11 +248,11 @@ class PrototypeProjection(SparseProjection):
         self.storm_penalty, self.precision = storm_penalty, precision
         self.metric = RunningMetric(in_size, n_classes)
         self.weight.zero_()
-        self.register_buffer('scale', torch.zeros(size)) # 1/|weight|, less for temporary neurons, 0 if empty
-        self.register_buffer('wins', torch.zeros(size)) # inputs averaged in each direction, 0 if empty
+        self.register_buffer('scale', torch.zeros(size, dtype=torch.float32)) # 1/|weight|, less for temporary neurons, 0 if empty
+        self.register_buffer('wins', torch.zeros(size, dtype=torch.float32)) # inputs averaged in each direction, 0 if empty
         self.register_buffer('label', torch.full((size,), -1)) # class of the recruit
         self.register_buffer('temporary', torch.zeros(size, dtype=torch.bool)) # recruited in a storm
-        self.register_buffer('budget', torch.zeros(())) # recruits due, with the fraction carried over
+        self.register_buffer('budget', torch.zeros((), dtype=torch.float32)) # recruits due, with the fraction carried over
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-activate
 @patch
@@ -305,7 +310,7 @@ def recruit_(self:PrototypeProjection,
 def _rescale_(self:PrototypeProjection, who):
     "Recompute `scale` of the neurons `who` from their rate, norm and temporary flag"
     norm = self.weight[who].norm(dim=1).clamp(min=1e-9)
-    self.scale[who] = (1 - self.storm_penalty*self.temporary[who])/norm
+    self.scale[who] = (1 - self.storm_penalty*self.temporary[who].to(norm))/norm
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-compete_
 @patch
@@ -351,6 +356,7 @@ def adapt_metric_(self:PrototypeProjection,
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric
 class PlasticMetric(nn.Module):
     "Running within-class covariance of unit features, and the whitening made from it"
+    @ordinary
     def __init__(self,
                  dim:int, # width D of the features
                  n_classes:int=0, # classes expected; grows as others come
@@ -365,7 +371,7 @@ class PlasticMetric(nn.Module):
         self.register_buffer('outer', f(dim, dim))
         self.register_buffer('fitted', f(()))
         self.register_buffer('mean', f(dim, dtype=torch.float32))
-        self.register_buffer('whitener', torch.eye(dim, device=device))
+        self.register_buffer('whitener', torch.eye(dim, device=device, dtype=torch.float32))
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-widen_
 @patch
@@ -442,18 +448,24 @@ def reset_(self:PlasticMetric):
 def forward(self:PlasticMetric,
             x:Tensor # unit features [B,D]
            )->Tensor: # whitened, of unit length [B,D]
-    "`x` in the plastic metric"
-    return F.normalize((x - self.mean) @ self.whitener.T, dim=1)
+    "`x` in the plastic metric; shorter than 1 where it lies on the mean, and so has no direction"
+    z = (x - self.mean) @ self.whitener.T
+    return z / torch.linalg.vector_norm(z, dim=1, keepdim=True).maximum(self._floor)
+
+@patch(as_prop=True)
+def _floor(self:PlasticMetric):
+    "The length below which rounding, not the input, makes the direction"
+    return 1e-5 * self.whitener.norm()
 
 @patch
 def length(self:PlasticMetric,
            x:Tensor, # unit features [B,D]
            block:int=128 # columns at a time; the whitening matrix is triangular
           )->Tensor: # [B]
-    "Distance of `x` from the mean in the plastic metric"
+    "Distance of `x` from the mean in the plastic metric, at least that below which it has no direction"
     x, W = x - self.mean, self.whitener
     parts = [x[:, :i + block] @ W[i:i + block, :i + block].T for i in range(0, self.dim, block)]
-    return torch.stack([p.square().sum(1) for p in parts]).sum(0).sqrt()
+    return torch.stack([p.square().sum(1) for p in parts]).sum(0).sqrt().maximum(self._floor)
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-state
 @patch

@@ -380,7 +380,7 @@ def _begin(self:Trainer):
     self.history = TrainingHistory(*self.series)
     self.at = dict(phase=0, epoch=0, batch=0, step=0)
     self.accuracies, self.phase_log, self.eye_seconds = [], [], 0.
-    self._rng, self._running, self._stop, self._saved_at = None, False, None, time.monotonic()
+    self._rng, self._running, self._stop, self._failed, self._saved_at = None, False, None, None, time.monotonic()
     self.run_id, self.save_error = new_run_id(), None # why the last checkpoint was not written
     self._tests = {f'eval_loaders[{k!r}]': v for k, v in self.eval_loaders.items()}
     self._looked, self._sets, self._callbacks = {}, {}, {e: [] for e in EVENTS}
@@ -590,12 +590,21 @@ class CallbackError(RuntimeError): "A callback failed; the message names it and 
 # %% ../nbs/06_trainer.ipynb #Trainer-_fire
 @patch
 def _fire(self:Trainer, event, **info):
-    "Call what waits for `event`"
+    "Call what waits for `event`; the first error waits for `_raise_failed`"
     for fn in self._callbacks[event]:
-        try: fn(self, info)
+        try:
+            with rng_scope(): fn(self, info)
         except Exception as e:
             name = getattr(fn, '__qualname__', repr(fn))
-            raise CallbackError(f'callback {name!r} failed at {event}: {type(e).__name__}: {e}') from e
+            error = CallbackError(f'callback {name!r} failed at {event}: {type(e).__name__}: {e}')
+            error.__cause__ = e
+            self._failed = self._failed or error
+
+@patch
+def _raise_failed(self:Trainer):
+    "Raise what a callback raised"
+    error, self._failed = self._failed, None
+    if error: raise error
 
 # %% ../nbs/06_trainer.ipynb #Trainer-stop
 @patch
@@ -653,6 +662,8 @@ def _step(self:Trainer, phase, x, y):
     self.history.record(step=at['step'], epoch=at['epoch'], phase=phase.name, task_acc=acc, alarm=alarm,
                         **self.quick_stats(), **row)
     at['step'] += 1; at['batch'] += 1
+    note = self.phase_log[-1]
+    note['samples'] += len(y); note['right'] += acc*len(y)
     self._fire('step_end', phase=phase, step=at['step'] - 1, acc=acc, n=len(y))
     return acc
 
@@ -676,15 +687,15 @@ def _run_phase(self:Trainer, phase, verbose):
     "Run the rest of a phase; False if it was stopped before its end"
     at, resumed = self.at, self._enter(phase)
     self._fire('phase_start', phase=phase, resumed=resumed)
+    if self._failed: return False
     note, recent = self.phase_log[-1], None
     with self._bar(phase, verbose) as bar:
         while at['epoch'] < phase.n_epochs:
             for x, y in self._timed(self._batches(phase), note):
                 acc = self._step(phase, x, y)
-                note['samples'] += len(y)
                 recent = acc if recent is None else .9*recent + .1*acc
                 bar.set_postfix_str(f'acc {recent:.1%}', refresh=False); bar.update(len(y))
-                if self._check_stop(): return False
+                if self._check_stop() or self._failed: return False
             if not at['batch']: raise ValueError(f'phase {phase.name!r}: data_loader gave no batch')
             at['epoch'] += 1; at['batch'] = 0
     self._leave(phase)
@@ -706,7 +717,7 @@ def _timed(self:Trainer, batches, note):
 def _enter(self:Trainer, phase):
     "Prepare the brain for a phase; True if it had begun before"
     resumed = len(self.phase_log) > self.at['phase']
-    if not resumed: self.phase_log.append(dict(name=phase.name, samples=0, seconds=0., first_step=self.at['step']))
+    if not resumed: self.phase_log.append(dict(name=phase.name, samples=0, right=0., seconds=0., first_step=self.at['step']))
     if phase.neurogenesis is not None: self.brain.set_neurogenesis(phase.neurogenesis)
     return resumed
 
@@ -727,13 +738,14 @@ def train(self:Trainer,
     verbose:bool=True, # a progress bar per phase
 )->TrainingHistory: # the history so far
     "Run the phases that remain; Ctrl-C ends after the current step and saves, a second one interrupts at once"
-    self._stop = None
+    self._stop = self._failed = None
     if self.checkpoint_dir and not ranks()[0]: check_run(self.checkpoint_dir, self.run_id)
     self._prepare(verbose)
     with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
         while self.at['phase'] < len(self.phases) and not self._check_stop(saving=False):
-            self._run_phase(self.phases[self.at['phase']], verbose)
-            self._autosave(force=True)
+            done = self._run_phase(self.phases[self.at['phase']], verbose)
+            if done or self._stop: self._autosave(force=True)
+            self._raise_failed()
     if self._stop: self._report_stop(verbose)
     return self.history
 
@@ -745,7 +757,7 @@ def _place_of_errors(self:Trainer):
     try: yield
     except Exception as e:
         if hasattr(e, 'add_note'):
-            name = self.phases[self.at['phase']].name
+            name = self.phase_log[-1]['name'] if self.phase_log else self.phases[0].name
             e.add_note(f'in phase {name!r}, ' + ', '.join(f'{k} {self.at[k]}' for k in ('epoch', 'batch', 'step')))
         raise
 
@@ -923,6 +935,11 @@ def _history_of(state):
     return dict(zip(state['series'], map(_unruns, state['history'])))
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_take_over
+def _mean_of(history, phase):
+    "Mean of the batches of a phase, whose sizes older checkpoints do not tell"
+    acc = [a for a, p in zip(history.get('task_acc', []), history.get('phase', [])) if p == phase and a is not None]
+    return sum(acc)/len(acc) if acc else 0.
+
 @patch
 def _take_over(self:Trainer, state, history):
     "Set history, place, generators and records from a state that fits"
@@ -931,6 +948,7 @@ def _take_over(self:Trainer, state, history):
     self.history.update({k: history.get(k, [None]*n) for k in self.history})
     self.at, self.seed, self._rng = dict(state['at']), state['seed'], state['rng']
     self.accuracies, self.phase_log = state['accuracies'], state['phase_log']
+    for note in self.phase_log: note.setdefault('right', note['samples']*_mean_of(history, note['name'])) # before 0.4
     self.eye_seconds, fits = state['eye_seconds'], state.get('fits')
     for k, h in self._fits.items():
         h.size = fits[k] if isinstance(fits, dict) and _is_count(fits.get(k)) else None
@@ -1086,13 +1104,13 @@ def report(self:Trainer)->Table:
 # %% ../nbs/06_trainer.ipynb #Trainer-get_summary
 @patch
 def get_summary(self:Trainer)->dict: # phase -> its four numbers, in 0–1
-    "Accuracy before learning: mean, last and first batch of each phase, and last minus first"
+    "Accuracy before learning: mean of the rows, last and first batch of each phase, and last minus first"
     out, starts = {}, [n['first_step'] for n in self.phase_log] + [self.at['step']]
     for note, a, b in zip(self.phase_log, starts, starts[1:]):
         acc = self.history.task_acc[a:b]
         name = note['name'] if note['name'] not in out else f"{note['name']} ({a})"
         if acc:
-            out[name] = dict(mean_accuracy=sum(acc)/len(acc), final_accuracy=acc[-1], initial_accuracy=acc[0],
+            out[name] = dict(mean_accuracy=note['right']/note['samples'], final_accuracy=acc[-1], initial_accuracy=acc[0],
                              improvement=acc[-1] - acc[0])
     return out
 

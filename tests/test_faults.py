@@ -256,3 +256,36 @@ def test_threads_see_a_brain_between_two_steps(kind):
     allowed = 0 if kind in ('triarchic',) else 20   # a step and the forgetting after it are two steps
     assert len(strange) <= allowed, f'{len(strange)} of {len(set(seen))} answers are of no brain between two steps'
     print(f'{kind}: {len(seen)} answers while teaching, {len(set(seen))} different')
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork on this system')
+@pytest.mark.parametrize('kind', ['plastic', 'triarchic'])
+@pytest.mark.filterwarnings('ignore:.*multi-threaded:DeprecationWarning')
+def test_a_fork_while_a_thread_teaches(kind):
+    "The child finds no lock held and no brain in the middle of a step: it answers, and learns on"
+    o = TriarchicBrain(D, 64, 8, 4) if kind == 'triarchic' else PlasticBrain(D, 24, 4, 2, 60, 5, 8)
+    teach, g = o.update_batch if kind == 'triarchic' else o.train_step, torch.Generator().manual_seed(0)
+    x, y, going = torch.randn(400, 8, D, generator=g), torch.randint(8, (400, 8), generator=g), [True]
+    def work(i):
+        for n in range(10**9):
+            if not going[0]: return
+            teach(x[n % 400], y[n % 400])
+    teach(x[0], y[0])
+    ts, failed = many(work, 1)
+    codes = []
+    try:
+        for _ in range(25):
+            pid = os.fork()
+            if not pid:
+                code = 1
+                try:
+                    o.load_state_dict({k: v.clone() for k, v in o.state_dict().items()})
+                    teach(x[1], y[1]); code = 0
+                finally: os._exit(code)
+            deadline = time.monotonic() + 20
+            while (done := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < deadline: time.sleep(.001)
+            if not done[0]: os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
+            codes.append(done[1] if done[0] else 'hangs')
+    finally:
+        going[0] = False
+        for t in ts: t.join()
+    assert not failed and codes == [0]*25, (failed, codes)

@@ -33,8 +33,23 @@ def lives(brain, x, y, batch=32, modes=('plastic', 'panic')):
 EDGES = {
     'zeros': lambda x, y: (torch.zeros_like(x), y), 'one zero among others': lambda x, y: (x*(torch.arange(len(x)) % 7 > 0)[:, None], y), 'duplicates': lambda x, y: (x[:1].expand(len(x), -1), y),
     'duplicates of each class': lambda x, y: (x[y], y), 'constant features': lambda x, y: (torch.cat([x[:, :2], torch.ones_like(x[:, 2:])], 1), y), 'one class': lambda x, y: (x, torch.zeros_like(y)),
-    'the last class alone': lambda x, y: (x, torch.full_like(y, int(y.max()))), 'tiny': lambda x, y: (x*1e-30, y), 'denormal': lambda x, y: (x*1e-42, y), 'huge': lambda x, y: (x.sign()*3e38, y), 'mixed scales': lambda x, y: (x*10.**(torch.arange(len(x)) % 60 - 30)[:, None], y),
+    'the last class alone': lambda x, y: (x, torch.full_like(y, int(y.max()))), 'tiny': lambda x, y: (x*1e-30, y), 'denormal': lambda x, y: (x*1e-42, y), 'huge': lambda x, y: (x.sign()*1e16, y), 'mixed scales': lambda x, y: (x*10.**(torch.arange(len(x)) % 48 - 30)[:, None], y),
     'opposites': lambda x, y: (torch.where((torch.arange(len(x)) % 2 > 0)[:, None], x[:1], -x[:1]), y), 'sorted by class': lambda x, y: (x[y.argsort()], y.sort().values)}
+
+def test_features_too_large_for_a_length():
+    "A row whose length overflows would be a key of length 0; it is refused by name, and nothing is learned"
+    x, y = drawn(6, 6, 3)
+    bank = EpisodicMemoryBank(6, 20, 3, 3)
+    calls = [bank.update, bank.contains, lambda x, y: bank(x)]
+    for b in (*brains(6, 3), PlasticBrain(6, 32, 4, 1, power=2.), TriarchicBrain(6, 64, 3, 4, power=2.)):
+        calls += [b.update_batch if isinstance(b, TriarchicBrain) else b.train_step, lambda x, y, b=b: b(x)]
+    for call in calls:
+        for size in (3e38, 1e19):
+            bad = x.clone(); bad[4] = bad[4].sign()*size
+            with pytest.raises(ValueError, match=r'^[xq]: expected rows of a length below 1.8e19, got .* in row 4'): call(bad, y)
+    assert not len(bank)
+    for b in (calls[-4], calls[-2]):                       # squared, so 1e12 is too much
+        with pytest.raises(ValueError, match='length below'): b(x*1e12, y)
 
 @pytest.mark.parametrize('edge', EDGES)
 def test_edges(edge):
