@@ -5,9 +5,7 @@
 # %% auto #0
 __all__ = ['MEASURES', 'TASKS', 'rivals', 'brains', 'rival_grids', 'Stage', 'Curriculum', 'two_worlds', 'split_classes',
            'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream', 'Sealed', 'Splits', 'subsample',
-           'Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge', 'RanPAC', 'softmax_gradient',
-           'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay', 'Joint', 'code_key', 'Arena',
-           'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic']
+           'code_key', 'Arena', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic']
 
 # %% ../nbs/08_experiments.ipynb #imports
 import ast, base64, dis, hashlib, inspect, itertools, json, math, textwrap, time
@@ -15,13 +13,16 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain
-from .common import check_features, check_labels, figure_style, log, write_text_atomic
+from .common import figure_style, log, write_text_atomic
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
 from .metrics import continual_metrics
+from .rivals import (
+    FeCAM, KLDA, ClassMean, Joint, Learner, Neighbours, OnlineEWC, RanPAC, RanPACSearch, Replay, Ridge, Softmax,
+    StreamingLDA, StreamingQDA)
 from .sparse_layer import SparseProjection
 
 # %% ../nbs/08_experiments.ipynb #Stage
@@ -196,315 +197,6 @@ def subsample(
         order = torch.randperm(len(ds), generator=torch.Generator().manual_seed(seed))
         return ds.subset(index=order[:n].sort()[0])
     return {k: cut(v, train if k.split('_')[-1] == 'train' else rest) for k, v in features.items()}
-
-# %% ../nbs/08_experiments.ipynb #Learner
-class Learner:
-    "Base of all that enter the arena: `partial_fit` in stream order, `predict`, a name, a size"
-    name, order_free = 'learner', False
-    late:tuple[str, ...] = ()
-    def __init__(self,
-        in_dim:int, # width D of the features
-        n_classes:int, # classes C
-        seed:int=0):   # fixes every draw
-        self.in_dim, self.n_classes, self.n_seen, self.stale = in_dim, n_classes, 0, True
-        self.rng = torch.Generator().manual_seed(seed)
-    def learn(self, x, y):
-        "Learn features `x` [B,D] with labels `y` [B]"
-        raise NotImplementedError
-    def answer(self, x):
-        "Labels [B] of features `x` [B,D]"
-        raise NotImplementedError
-    def partial_fit(self,
-        x:Tensor,  # features [B,D]
-        y:Tensor): # labels [B]
-        "Learn from features [B,D] with labels [B], checked before anything changes"
-        x = check_features(x, self.in_dim); y = check_labels(y, self.n_classes, len(x))
-        self.learn(x, y); self.n_seen += len(x)
-    def predict(self, x:Tensor) -> Tensor: # labels [B]
-        "Labels [B] int64 of features [B,D]"
-        if not self.n_seen: raise ValueError('predict: expected a learner that has learned something, got a new one')
-        return self.answer(check_features(x, self.in_dim))
-    def end_phase(self): "Called after a stage, if the curriculum gives boundaries"
-    def nbytes(self) -> int:
-        "Bytes of everything that was learned or kept"
-        return sum(t.untyped_storage().nbytes() for t in _tensors(self, {}, set()).values())
-
-# %% ../nbs/08_experiments.ipynb #_tensors
-def _tensors(o, found, seen):
-    "Every tensor reachable from `o`, by storage"
-    if isinstance(o, Tensor): found[o.untyped_storage().data_ptr()] = o
-    elif id(o) in seen or isinstance(o, (type, FunctionType)): return found
-    seen.add(id(o))
-    inside = (o.values() if isinstance(o, dict) else o if isinstance(o, (list, tuple))
-              else vars(o).values() if hasattr(o, '__dict__') else ())
-    for v in inside: _tensors(v, found, seen)
-    return found
-
-# %% ../nbs/08_experiments.ipynb #ClassMean
-class ClassMean(Learner):
-    "Nearest class mean (Mensink et al. 2013)"
-    name, order_free = 'class mean', True
-    def __init__(self, in_dim, n_classes, seed=0, metric='euclidean'):  # or 'cosine': unit-length features
-        super().__init__(in_dim, n_classes, seed)
-        self.metric = metric
-        self.count, self.total = torch.zeros(n_classes), torch.zeros(n_classes, in_dim, dtype=torch.float64)
-    def _see(self, x): return F.normalize(x, dim=1) if self.metric == 'cosine' else x
-    def learn(self, x, y):
-        self.total.index_add_(0, y, self._see(x).double()); self.count += y.bincount(minlength=self.n_classes)
-    def means(self):
-        "Mean of each class [C,D]"
-        return (self.total/self.count.clamp(min=1)[:, None]).float()  # [C,D]
-    def answer(self, x):
-        return torch.cdist(self._see(x), self.means()).masked_fill(self.count == 0, math.inf).argmin(1)
-
-# %% ../nbs/08_experiments.ipynb #Neighbours
-class Neighbours(Learner):
-    "k nearest neighbours by cosine, majority vote (Cover & Hart 1967)"
-    name, order_free, late = 'kNN', True, ('k',)
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        k=50): # neighbours that vote
-        super().__init__(in_dim, n_classes, seed)
-        self.k, self.keys, self.labels = k, [], []
-    def learn(self, x, y): self.keys.append(F.normalize(x, dim=1)); self.labels.append(y)
-    def answer(self, x):
-        if len(self.keys) > 1: self.keys, self.labels = [torch.cat(self.keys)], [torch.cat(self.labels)]
-        sim = F.normalize(x, dim=1) @ self.keys[0].T                                                     # [B,N]
-        voters = self.labels[0][sim.topk(min(self.k, sim.shape[1]))[1]]                                  # [B,k]
-        return torch.zeros(len(x), self.n_classes).scatter_add_(1, voters, torch.ones(voters.shape)).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #StreamingLDA
-class StreamingLDA(ClassMean):
-    "Streaming linear discriminant analysis (Hayes & Kanan 2020), with exact within-class covariance"
-    name, late = 'streaming LDA', ('shrinkage',)
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        shrinkage=1e-2): # share of the identity in the covariance
-        super().__init__(in_dim, n_classes, seed)
-        self.shrinkage, self.second = shrinkage, torch.zeros(in_dim, in_dim, dtype=torch.float64)
-    def learn(self, x, y):
-        super().learn(x, y)
-        self.second.addmm_(x.double().T, x.double()); self.stale = True
-    def solve(self):
-        "Weights [C,D] and biases [C] of the linear discriminant"
-        mu = self.total/self.count.clamp(min=1)[:, None]                                                 # [C,D]
-        within = (self.second - self.total.T @ mu)/self.count.sum()                                      # [D,D]
-        ridge = self.shrinkage*within.trace()/self.in_dim
-        within = (1 - self.shrinkage)*within + ridge*torch.eye(self.in_dim)
-        w = torch.linalg.solve(within, mu.T).T
-        return w.float(), (-(w*mu).sum(1)/2).float()
-    def answer(self, x):
-        if self.stale: self.solved, self.stale = self.solve(), False
-        return (x @ self.solved[0].T + self.solved[1]).masked_fill(self.count == 0, -math.inf).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #add_gram_
-def add_gram_(
-    G:Tensor,
-    h:Tensor, # rows [N,M]
-    block:int=500, # side of a block
-) -> Tensor:
-    "Add hᵀh ([N,M] → [M,M]) to the blocks of `G` on and above the diagonal"
-    for i in range(0, len(G), block):
-        for j in range(i, len(G), block):
-            G[i:i+block, j:j+block].addmm_(h[:, i:i+block].T, h[:, j:j+block])
-    return G
-
-# %% ../nbs/08_experiments.ipynb #Ridge
-class Ridge(Learner):
-    "Ridge regression on one-hot targets from accumulated sums"
-    name, order_free, late = 'ridge', True, ('ridge',)
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        ridge=1., # weight of the penalty
-        dtype=torch.float64, # of the sums
-        wait=4096): # samples that wait for one large product
-        super().__init__(in_dim, n_classes, seed)
-        self.ridge, self.wait, self.pending = ridge, wait, []
-        M = self.width()
-        self.G, self.C = torch.zeros(M, M, dtype=dtype), torch.zeros(M, n_classes, dtype=dtype)
-    def width(self):
-        "Features after `features`"
-        return self.in_dim + 1
-    def features(self, x):
-        "What is regressed on: the features `x` and a constant, [B,D+1]"
-        return F.pad(x, (0, 1), value=1.)  # [B,D+1]
-    def learn(self, x, y):
-        self.pending.append((x, y)); self.stale = True
-        if sum(len(x) for x, _ in self.pending) >= self.wait: self.absorb()
-    def answer(self, x):
-        if self.stale: self.W, self.stale = self.solve(), False
-        return (self.features(x) @ self.W).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #Ridge-solve
-@patch
-def absorb(self:Ridge):
-    "Move the waiting samples into the sums"
-    if not self.pending: return
-    x, y = map(torch.cat, zip(*self.pending)); self.pending = []
-    h = self.features(x).to(self.G.dtype)
-    add_gram_(self.G, h); self.C.addmm_(h.T, F.one_hot(y, self.n_classes).to(h.dtype))
-
-@patch
-def solve(self:Ridge):
-    "Weights [M,C]; falls back to a least-squares solve where rounding makes the Cholesky factor fail"
-    self.absorb()
-    A = self.G.clone(); A.diagonal().add_(self.ridge)
-    U, bad = torch.linalg.cholesky_ex(A, upper=True)
-    if bad: raise ValueError(f'ridge: {self.ridge} is too small for {self.G.dtype} sums of this size')
-    return torch.cholesky_solve(self.C, U, upper=True).float()
-
-# %% ../nbs/08_experiments.ipynb #RanPAC
-class RanPAC(Ridge):
-    "Random ReLU features and ridge regression (McDonnell et al. 2023)"
-    name, order_free = 'RanPAC', False
-    def __init__(self,
-        in_dim, n_classes, seed=0, ridge=1e4,
-        M=10_000, # random features
-        dtype=torch.float32
-    ):
-        self.M = M
-        super().__init__(in_dim, n_classes, seed, ridge, dtype)
-        self.P = torch.randn(in_dim, M, generator=self.rng)
-    def width(self): return self.M
-    def features(self, x): return (x @ self.P).relu_()                                                   # [B,M]
-
-# %% ../nbs/08_experiments.ipynb #softmax_gradient
-def softmax_gradient(
-    W:Tensor, # weights [C,D]
-    x:Tensor, # features [B,D]
-    y:Tensor, # labels [B]
-) -> Tensor:
-    "Gradient [C,D] of the mean cross-entropy of softmax(W x)"
-    p = (x @ W.T).softmax(1)                                                                             # [B,C]
-    p[torch.arange(len(y)), y] -= 1
-    return p.T @ x/len(x)
-
-def softmax_fisher(
-    W:Tensor, # weights [C,D]
-    x:Tensor, # features [B,D]
-) -> Tensor:
-    "Diagonal Fisher information [C,D], mean over the rows of x: p(1-p) x²"
-    p = (x @ W.T).softmax(1)
-    return (p*(1 - p)).T @ x.square()/len(x)
-
-# %% ../nbs/08_experiments.ipynb #Standardise
-class Standardise:
-    "(x - mean)/sd with running moments (Welford 1962; Chan et al. 1979)"
-    def __init__(self,
-        dim:int): # width of the features
-        self.n, self.mean, self.square = 0, torch.zeros(dim), torch.zeros(dim)
-    def update(self, x):
-        "Take the features `x` [B,D] into mean and variance"
-        n, mean = self.n + len(x), x.mean(0)
-        self.square += (x - mean).square().sum(0) + (mean - self.mean).square()*self.n*len(x)/n
-        self.mean += (mean - self.mean)*len(x)/n; self.n = n
-    def __call__(self, x): return (x - self.mean)*(self.square/max(self.n, 1) + 1e-6).rsqrt()
-
-# %% ../nbs/08_experiments.ipynb #Softmax
-class Softmax(Learner):
-    "Softmax regression, one Adam step per batch"
-    name = 'naive softmax'
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        lr=1e-3): # step size of Adam
-        super().__init__(in_dim, n_classes, seed)
-        self.lr, self.scale = lr, Standardise(in_dim)
-        self.reset()
-    def reset(self):
-        "Zero weights [C,D+1] and a new optimiser"
-        self.W = torch.zeros(self.n_classes, self.in_dim + 1)
-        self.optimiser = torch.optim.Adam([self.W], self.lr)
-    def features(self, x):
-        "The features `x`, standardised, and a constant, [B,D+1]"
-        return F.pad(self.scale(x), (0, 1), value=1.)  # [B,D+1]
-    def gradient(self, x, y):
-        "Gradient [C,D+1] of the loss on `x`, `y`"
-        return softmax_gradient(self.W, self.features(x), y)
-    def step(self, x, y):
-        "One step of Adam on `x`, `y`"
-        self.W.grad = self.gradient(x, y); self.optimiser.step()
-    def learn(self, x, y): self.scale.update(x); self.step(x, y)
-    def answer(self, x): return (self.features(x) @ self.W.T).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #OnlineEWC
-class OnlineEWC(Softmax):
-    "Softmax regression with online elastic weight consolidation (Kirkpatrick et al. 2017; Schwarz et al. 2018)"
-    name = 'online EWC'
-    def __init__(self,
-        in_dim, n_classes, seed=0, lr=1e-3,
-        stiffness=100., # weight of the penalty
-        decay=1.): # of the old importance, per phase
-        super().__init__(in_dim, n_classes, seed, lr)
-        self.stiffness, self.decay = stiffness, decay
-        self.anchor, self.fisher, self.recent = (torch.zeros_like(self.W) for _ in range(3))
-        self.steps = 0
-    def gradient(self, x, y):
-        self.recent += softmax_fisher(self.W, self.features(x)); self.steps += 1
-        return super().gradient(x, y) + self.stiffness*self.fisher*(self.W - self.anchor)
-    def end_phase(self):
-        self.fisher.mul_(self.decay).add_(self.recent/max(self.steps, 1))
-        self.anchor.copy_(self.W); self.recent.zero_(); self.steps = 0
-
-# %% ../nbs/08_experiments.ipynb #Reservoir
-class Reservoir:
-    "A uniform sample of `size` rows of everything shown so far (Vitter 1985, algorithm R)"
-    def __init__(self,
-        size:int, # samples kept
-        in_dim:int, # width of the features
-        rng:torch.Generator): # source of the draws
-        self.x, self.y, self.rng, self.seen = torch.zeros(size, in_dim), torch.zeros(size, dtype=torch.int64), rng, 0
-    def __len__(self): return min(self.seen, len(self.x))
-    def add(self, x, y):
-        "Offer features `x` [B,D] with labels `y` [B] (Vitter 1985)"
-        n = self.seen + torch.arange(len(x))
-        slot = torch.where(n < len(self.x), n,
-                           (torch.rand(len(x), generator=self.rng, dtype=torch.float64)*(n + 1)).long())
-        last = {s: i for i, s in enumerate(slot.tolist()) if s < len(self.x)}     # of two for one slot the later stays
-        to, of = torch.tensor(list(last), dtype=torch.int64), torch.tensor(list(last.values()), dtype=torch.int64)
-        self.x[to], self.y[to] = x[of], y[of]; self.seen += len(x)
-    def draw(self, n):
-        "At most `n` samples, drawn without putting back"
-        i = torch.randint(len(self), (n,), generator=self.rng)
-        return self.x[i], self.y[i]
-
-# %% ../nbs/08_experiments.ipynb #Replay
-class Replay(Softmax):
-    "Softmax regression; every step joins the new batch and as many rows of a reservoir"
-    name = 'replay'
-    def __init__(self,
-        in_dim, n_classes, seed=0, lr=1e-3,
-        size=1000): # samples kept
-        super().__init__(in_dim, n_classes, seed, lr)
-        self.store = Reservoir(size, in_dim, self.rng)
-    def learn(self, x, y):
-        old = self.store.draw(len(x)) if len(self.store) else (x[:0], y[:0])
-        self.scale.update(x)
-        self.step(torch.cat([x, old[0]]), torch.cat([y, old[1]]))
-        self.store.add(x, y)
-
-# %% ../nbs/08_experiments.ipynb #Joint
-class Joint(Softmax):
-    "Softmax regression trained from scratch on everything seen so far: the usual upper bound"
-    name = 'joint softmax'
-    def __init__(self,
-        in_dim, n_classes, seed=0, lr=1e-3,
-        epochs=10): # passes over everything
-        super().__init__(in_dim, n_classes, seed, lr)
-        self.epochs, self.seen = epochs, []
-    def learn(self, x, y): self.scale.update(x); self.seen.append((x, y)); self.stale = True
-    def solve(self,
-        batch_size=256): # rows per step
-        "`epochs` passes of Adam with a step size that falls linearly to zero"
-        x, y = map(torch.cat, zip(*self.seen))
-        self.seen = [(x, y)]
-        self.reset()
-        order = torch.cat([torch.randperm(len(x), generator=self.rng) for _ in range(self.epochs)]).split(batch_size)
-        for i, b in enumerate(order):
-            self.optimiser.param_groups[0]['lr'] = self.lr*(1 - i/len(order))
-            self.step(x[b], y[b])
-    def answer(self, x):
-        if self.stale: self.solve(); self.stale = False
-        return super().answer(x)
 
 # %% ../nbs/08_experiments.ipynb #code_key
 def code_key(
@@ -909,6 +601,8 @@ class Plastic(Learner):
 rivals = {'class mean': ClassMean, 'kNN': Neighbours, 'streaming LDA': StreamingLDA, 'ridge': Ridge, 'RanPAC': RanPAC,
           'naive softmax': Softmax, 'online EWC': OnlineEWC, 'replay 1000': partial(Replay, size=1000),
           'replay 5000': partial(Replay, size=5000), 'joint softmax': Joint,
+          'RanPAC, own search': RanPACSearch, 'KLDA': KLDA, 'RanDumb': partial(KLDA, shrinkage='oas'),
+          'streaming QDA': StreamingQDA, 'FeCAM': FeCAM,
           'Triarchic, published': partial(Triarchic, published=True),
           'Plastic, published': partial(Plastic, published=True)}
 brains = {'Triarchic Brain': Triarchic, 'Plastic Brain': Plastic}
@@ -916,5 +610,8 @@ _lrs = [1e-3, 3e-3, 1e-2, 3e-2]
 rival_grids = {'class mean': dict(metric=['euclidean', 'cosine']),
           'streaming LDA': dict(shrinkage=[1e-5, 1e-4, 1e-3, 1e-2, .1]),
           'ridge': dict(ridge=[1e-2, .1, 1., 10., 100.]), 'RanPAC': dict(ridge=[1e4, 3e4, 1e5, 3e5, 1e6]),
+          'KLDA': dict(gamma=[.3, 1., 3.], shrinkage=[1e-4, 1e-3, 1e-2]), 'RanDumb': dict(gamma=[.3, 1., 3.]),
+          'streaming QDA': dict(shrinkage=[1e-3, 1e-2, .1], pool=[.1, .5, .9]),
+          'FeCAM': dict(diagonal=[.1, 1., 10.], beside=[0., 1.]),
           'naive softmax': dict(lr=[3e-4, *_lrs[:3]]), 'online EWC': dict(lr=_lrs[:3], stiffness=[1., 10., 100.]),
           'replay 1000': dict(lr=_lrs), 'replay 5000': dict(lr=_lrs), 'joint softmax': dict(lr=_lrs)}
