@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['MEASURES', 'TASKS', 'rivals', 'brains', 'rival_grids', 'Stage', 'Curriculum', 'two_worlds', 'split_classes',
-           'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream', 'Sealed', 'Splits', 'subsample',
-           'code_key', 'Arena', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic']
+           'domains_in_turn', 'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream', 'Sealed',
+           'Splits', 'subsample', 'code_key', 'Arena', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic', 'Cells',
+           'lesson', 'prequential', 'through_blur', 'tune_stream']
 
 # %% ../nbs/08_experiments.ipynb #imports
-import ast, base64, dis, hashlib, inspect, itertools, json, math, textwrap, time
+import ast, base64, dis, hashlib, inspect, itertools, json, math, os, textwrap, time
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,10 +20,11 @@ from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain
 from .common import figure_style, log, write_text_atomic
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
-from .metrics import continual_metrics
+from .metrics import anytime_accuracy, calibration_error, continual_metrics, negative_log_likelihood
 from .rivals import (
     FeCAM, KLDA, ClassMean, Joint, Learner, Neighbours, OnlineEWC, RanPAC, RanPACSearch, Replay, Ridge, Softmax,
     StreamingLDA, StreamingQDA)
+from .sets import Stream, class_groups
 from .sparse_layer import SparseProjection
 
 # %% ../nbs/08_experiments.ipynb #Stage
@@ -64,15 +66,20 @@ def two_worlds(first='vehicles', storm=False) -> Curriculum:
 
 # %% ../nbs/08_experiments.ipynb #split_classes
 def split_classes(
-    order=range(10), per=2,
+    order=range(10),
+    per=2, # classes of a stage; a list gives each stage its own number
     name='split', # of the curriculum
 ) -> Curriculum:
     "`per` classes at a time in this `order` (Split-CIFAR-10 when 5 × 2)"
-    order = [int(c) for c in order]
-    if len(set(order)) != len(order) or len(order) % per:
-        raise ValueError(f'order: expected distinct labels in groups of {per}, got {order}')
-    groups = [tuple(order[i:i+per]) for i in range(0, len(order), per)]
-    return Curriculum(name, tuple(Stage('+'.join(map(str, g)), g) for g in groups))
+    return Curriculum(name, tuple(Stage('+'.join(map(str, g)), g) for g in class_groups(order, per)))
+
+def domains_in_turn(
+    domains, # names, in order
+    groups, # of classes that come one after the other within each domain
+) -> Curriculum:
+    "Every domain in turn, in each the `groups` of classes in turn"
+    stages = [Stage(f'{d} {i}' if len(groups) > 1 else d, tuple(g), d) for d in domains for i, g in enumerate(groups)]
+    return Curriculum('→'.join(domains), tuple(stages))
 
 # %% ../nbs/08_experiments.ipynb #alternating_storms
 def alternating_storms(
@@ -132,14 +139,22 @@ class Sealed:
     "Test data that can be scored and never read"
     def __init__(self,
         ds:FeatureDataset): # test images nobody may read
-        def _hits(predict, chunk=500):
+        def _hits(predict, chunk=500, classes=None):
             rows = zip(ds.features.split(chunk), ds.labels.split(chunk))
-            return torch.cat([_answer(predict, x) == y for x, y in rows])
-        self.correct = _hits
+            right = torch.cat([_answer(predict, x) == y for x, y in rows])
+            return right if classes is None else right[torch.isin(ds.labels, torch.tensor(list(classes)))]
+        def _calibration(shares, chunk=500):
+            with torch.no_grad(): p = [shares(x.clone()) for x in ds.features.split(chunk)]
+            if p[0] is None: return {}
+            p, y = torch.cat(p).numpy(), ds.labels.numpy()
+            return dict(ece=calibration_error(p, y), nll=negative_log_likelihood(p, y))
+        self.correct, self.calibration = _hits, _calibration
         self._n = len(ds)
     def __len__(self): return self._n
-    def __getattr__(self, name): raise PermissionError(f'{name}: test data are sealed; only .correct(predict) is open')
-    def __getitem__(self, i): raise PermissionError(f'[{i}]: test data are sealed; only .correct(predict) is open')
+    def __getattr__(self, name): raise PermissionError(f'{name}: test data are {_OPEN}')
+    def __getitem__(self, i): raise PermissionError(f'[{i}]: test data are {_OPEN}')
+
+_OPEN = 'sealed; only .correct and .calibration are open'
 
 def _answer(predict, x):
     "`predict(x)` on a copy of `x`, checked to be one label per row"
@@ -153,13 +168,14 @@ def _answer(predict, x):
 class Splits:
     "Feature sets by name, with the test sets sealed"
     def __init__(self, features:dict):  # of FeatureDataset: 'train', 'valid', 'test', 'storm_train', …
-        if 'train' not in features: raise ValueError(f"features: expected a dict with 'train', got {list(features)}")
+        trains = [k for k in features if k.split('_')[-1] == 'train']
+        if not trains: raise ValueError(f"features: expected a dict with 'train' or '…_train', got {list(features)}")
         shut = {k for k in features if k.split('_')[-1] == 'test'}
         self._open = {k: v for k, v in features.items() if k not in shut}
-        self._sealed = lambda stage: Sealed(_read(features[stage.key('test')], stage.classes))
+        self._sealed = lambda *stages: Sealed(_joined([_read(features[s.key('test')], s.classes) for s in stages]))
         self._parts = {}
         self.digest = '-'.join(k + features[k].fingerprint() for k in sorted(features))
-        self.in_dim = features['train'].features.shape[1]
+        self.in_dim = features[trains[0]].features.shape[1]
         self.n_classes = 1 + max(int(v.labels.max()) for v in features.values())
 
     def part(self, split:str, stage:Stage) -> FeatureDataset:
@@ -173,10 +189,10 @@ class Splits:
 
     def judge(self,
         split:str, # 'valid' or 'test'
-        stage:Stage
+        *stages:Stage
     ) -> Sealed:
-        "A scorer for `stage`: of the sealed test set, or of 'valid'"
-        return self._sealed(stage) if split == 'test' else Sealed(self.part(split, stage))
+        "One scorer for these `stages`: of the sealed test set, or of 'valid'"
+        return self._sealed(*stages) if split == 'test' else Sealed(_joined([self.part(split, s) for s in stages]))
 
 # %% ../nbs/08_experiments.ipynb #read-classes
 def _read(ds, classes) -> FeatureDataset:
@@ -185,6 +201,12 @@ def _read(ds, classes) -> FeatureDataset:
         raise ValueError(f'classes: expected labels of the features, got {sorted(missing)}')
     x, y = ds.subset(classes=classes)[:]
     return FeatureDataset(x, y, ds.classes)
+
+def _joined(parts) -> FeatureDataset:
+    "All rows of these sets"
+    if len(parts) == 1: return parts[0]
+    x, y = torch.cat([p.features for p in parts]), torch.cat([p.labels for p in parts])
+    return FeatureDataset(x, y, parts[0].classes)
 
 # %% ../nbs/08_experiments.ipynb #thin
 def subsample(
@@ -304,6 +326,7 @@ def unit(self:Arena,
     make, # callable that builds a learner
     seed:int,
     split:str, # 'valid' or 'test'
+    at_end=lambda learner: None, # called with the learner after the last stage
 ) -> list:
     "One learner, one seed: a dict per (phase, task)"
     rows, met, tasks = [], set(), self.curriculum.tasks()
@@ -318,6 +341,7 @@ def unit(self:Arena,
                 rows.append(dict(
                     phase=stage.name, task=task.name, accuracy=correct.float().mean().item(), seconds=seconds,
                     asked=time.perf_counter() - t, bytes=learner.nbytes(), n=len(correct), correct=_pack(correct)))
+        at_end(learner)
     return rows
 
 def _pack(correct): return base64.b64encode(np.packbits(correct.numpy())).decode()
@@ -580,6 +604,7 @@ class Triarchic(Learner):
     def learn(self, x, y):
         for b in zip(x.split(self.batch), y.split(self.batch)): self.brain.update_batch(*b)
     def answer(self, x): return self.brain.predict(x)
+    def shares(self, x): return self.brain(x)[0].softmax(1)
 
 # %% ../nbs/08_experiments.ipynb #Plastic-learner
 class Plastic(Learner):
@@ -596,6 +621,7 @@ class Plastic(Learner):
     def learn(self, x, y): self.brain.train_step(x, y, mode=self.mode)
     def end_phase(self): self.brain.consolidate()
     def answer(self, x): return self.brain.predict(x)
+    def shares(self, x): return self.brain(x)
 
 # %% ../nbs/08_experiments.ipynb #code-rivals-class-mean-classmean-knn-neighbou
 rivals = {'class mean': ClassMean, 'kNN': Neighbours, 'streaming LDA': StreamingLDA, 'ridge': Ridge, 'RanPAC': RanPAC,
@@ -615,3 +641,113 @@ rival_grids = {'class mean': dict(metric=['euclidean', 'cosine']),
           'FeCAM': dict(diagonal=[.1, 1., 10.], beside=[0., 1.]),
           'naive softmax': dict(lr=[3e-4, *_lrs[:3]]), 'online EWC': dict(lr=_lrs[:3], stiffness=[1., 10., 100.]),
           'replay 1000': dict(lr=_lrs), 'replay 5000': dict(lr=_lrs), 'joint softmax': dict(lr=_lrs)}
+
+# %% ../nbs/08_experiments.ipynb #Cells
+class Cells:
+    "Results in a JSON-lines file: one line per cell, each computed once"
+    def __init__(self,
+        file): # of the lines; made when the first cell is done
+        self.file, self.rows = Path(file), {}
+        for line in self.file.read_text(encoding='utf-8').split('\n') if self.file.exists() else ():
+            try: row = json.loads(line or '{}')
+            except ValueError: continue                           # the line that a killed run was writing
+            if isinstance(row, dict) and isinstance(row.get('key'), dict): self.rows[self._name(row['key'])] = row
+    def _name(self, key): return json.dumps(key, sort_keys=True)
+    def get(self,
+        key:dict, # what the cell is: strings and numbers
+        compute): # gives its results, a dict, if it is not there
+        "The results of a cell"
+        if (name := self._name(key)) not in self.rows:
+            self.rows[name] = dict(key=key, **compute())
+            line = json.dumps(self.rows[name])
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            torn = self.file.exists() and self.file.read_bytes()[-1:] not in (b'', b'\n')
+            with open(self.file, 'a', encoding='utf-8') as f:
+                f.write('\n'*torn + line + '\n'); f.flush(); os.fsync(f.fileno())
+        return self.rows[name]
+    def table(self):
+        "All cells, one row each: the last of each (set, learner, seed)"
+        import pandas as pd
+        flat = [r['key'] | {k: v for k, v in r.items() if k != 'key'} for r in self.rows.values()]
+        by = [k for k in ('set', 'learner', 'seed') if flat and k in flat[0]]
+        return pd.DataFrame(flat).drop_duplicates(by or None, keep='last') if flat else pd.DataFrame(flat)
+
+# %% ../nbs/08_experiments.ipynb #lesson
+def lesson(
+    arena:Arena, # features and curriculum
+    make, # callable that builds a learner
+    seed:int=0, # fixes every draw
+    split:str='test', # 'valid' or 'test'
+) -> dict: # accuracy, anytime and curve in percent; ece, nll; seconds to learn and to ask; MB
+    "What one learner reaches in one pass"
+    told, tasks, stages = {}, arena.curriculum.tasks(), arena.curriculum.stages
+    whole = arena.data.judge(split, *tasks)
+    rows = arena.unit(make, seed, split, lambda learner: told.update(whole.calibration(learner.shares)))
+    name, met, curve = {(t.classes, t.domain): t.name for t in tasks}, set(), []
+    for s in stages:
+        met.add(name[s.classes, s.domain])
+        n = np.array([(r['n'], r['n']*r['accuracy']) for r in rows if r['phase'] == s.name and r['task'] in met]).sum(0)
+        curve.append(100*n[1]/n[0])
+    spent = {r['phase']: r['seconds'] for r in rows}
+    R = np.full((len(stages), len(tasks)), np.nan)
+    at = {s.name: i for i, s in enumerate(stages)}, {t.name: i for i, t in enumerate(tasks)}
+    for r in rows: R[at[0][r['phase']], at[1][r['task']]] = r['accuracy']
+    more = {k: 100*v for k, v in continual_metrics(R).items() if v is not None} if len(stages) == len(tasks) else {}
+    return dict(accuracy=curve[-1], anytime=anytime_accuracy(curve, [len(p) for p in arena.parts]),
+                curve=[round(c, 3) for c in curve], **{k: more[k] for k in ('forgetting', 'aia') if k in more}, **told,
+                seconds=sum(spent.values()), asked=sum(r['asked'] for r in rows), MB=rows[-1]['bytes']/1e6)
+
+# %% ../nbs/08_experiments.ipynb #prequential
+def prequential(
+    make, # callable that builds a learner
+    stream:Stream, # rows in time order
+    seed:int=0, # fixes every draw
+    batch:int=32, # rows that are answered and then learned
+    window:int=1000, # rows of a point of the curve, and after a change
+) -> dict: # percent: accuracy, anytime, curve, and at each change the window before, after, and its second half
+    "Answer, then learn; seconds are those of this process"
+    learner, right = make(stream.x.shape[1], stream.n_classes(), seed=seed), np.zeros(len(stream), bool)
+    x, y, t = torch.from_numpy(stream.x), torch.from_numpy(stream.y), time.process_time()
+    for i in range(0, len(stream), batch):
+        b = slice(i, i + batch)
+        if i: right[b] = (learner.predict(x[b]) == y[b]).numpy()
+        learner.partial_fit(x[b], y[b])
+    t = time.process_time() - t
+    percent = lambda a, b: 100*float(right[max(0, a):b].mean())
+    half = [dict(before=percent(c - window, c), after=percent(c, c + window), late=percent(c + window//2, c + window))
+            for c in stream.changes]
+    return dict(accuracy=percent(0, None), anytime=100*anytime_accuracy(right.cumsum()/np.arange(1, len(right) + 1)),
+                curve=[round(percent(i, i + window), 2) for i in range(0, len(right), window)], changes=half,
+                label_before=100*stream.label_before(), seconds=t, per_1000=1000*t/len(right), MB=learner.nbytes()/1e6)
+
+# %% ../nbs/08_experiments.ipynb #through_blur
+def through_blur(
+    make, # callable that builds a learner
+    features:dict, # 'train' and 'test': `FeatureDataset`
+    parts:list, # row numbers of the training set, per task
+    seed:int=0, # fixes every draw
+    batch:int=32, # rows that are learned at once
+    every:int=1000, # rows between two questions
+) -> dict: # accuracy and anytime (A_AUC) in percent, curve
+    "One pass in a given order without boundaries; test rows of all classes seen are asked every so many rows"
+    train, sealed, order = features['train'], Sealed(features['test']), np.concatenate(parts)
+    n_classes = 1 + int(max(train.labels.max(), features['test'].labels.max()))
+    learner, seen, curve, rows = make(train.features.shape[1], n_classes, seed=seed), set(), [], []
+    for i in range(0, len(order), batch):
+        x, y = train[torch.from_numpy(order[i:i+batch])]
+        learner.partial_fit(x, y); seen |= set(y.tolist()); done = min(i + batch, len(order))
+        if done//every > i//every or done == len(order):
+            curve.append(100*sealed.correct(learner.predict, classes=seen).float().mean().item()); rows.append(done)
+    return dict(accuracy=curve[-1], anytime=anytime_accuracy(curve, np.diff(rows, prepend=0)),
+                curve=[round(c, 3) for c in curve], **sealed.calibration(learner.shares))
+
+# %% ../nbs/08_experiments.ipynb #tune_stream
+def tune_stream(
+    make, # callable that builds a learner
+    grid:dict, # name -> values to try
+    stream:Stream, # rows for tuning
+    batch:int=32, # rows that are answered and then learned
+) -> dict: # the settings
+    "The settings with the best test-then-train accuracy"
+    tried = [dict(zip(grid, v)) for v in itertools.product(*grid.values())]
+    return max(tried, key=lambda s: prequential(partial(make, **s), stream, batch=batch)['accuracy'])

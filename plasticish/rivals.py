@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge', 'RanPAC', 'softmax_gradient',
            'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay', 'Joint', 'RanPACSearch',
-           'RecursiveLeastSquares', 'oas_shrinkage', 'KLDA', 'StreamingQDA', 'FeCAM', 'weighted_vote', 'cleaned',
-           'SamKNN']
+           'RecursiveLeastSquares', 'oas_shrinkage', 'KLDA', 'StreamingQDA', 'FeCAM', 'Scaled', 'weighted_vote',
+           'cleaned', 'SamKNN']
 
 # %% ../nbs/workshop/rivals.ipynb #imports
 import math
@@ -43,6 +43,10 @@ class Learner:
         "Labels [B] int64 of features [B,D]"
         if not self.n_seen: raise ValueError('predict: expected a learner that has learned something, got a new one')
         return self.answer(check_features(x, self.in_dim))
+    def shares(self,
+        x:Tensor # features [B,D]
+    )->Tensor|None:
+        "Class probabilities [B,C] of features [B,D], or None from a learner that gives none"
     def end_phase(self): "Called after a stage, if the curriculum gives boundaries"
     def nbytes(self) -> int:
         "Bytes of everything that was learned or kept"
@@ -112,9 +116,12 @@ class StreamingLDA(ClassMean):
         within = (1 - self.shrinkage)*within + ridge*torch.eye(self.in_dim)
         w = torch.linalg.solve(within, mu.T).T
         return w.float(), (-(w*mu).sum(1)/2).float()
-    def answer(self, x):
+    def scores(self, x):
+        "Discriminants [B,C] of features `x` [B,D]; -inf for classes never seen"
         if self.stale: self.solved, self.stale = self.solve(), False
-        return (x @ self.solved[0].T + self.solved[1]).masked_fill(self.count == 0, -math.inf).argmax(1)
+        return (x @ self.solved[0].T + self.solved[1]).masked_fill(self.count == 0, -math.inf)
+    def answer(self, x): return self.scores(x).argmax(1)
+    def shares(self, x): return self.scores(x).softmax(1)
 
 # %% ../nbs/workshop/rivals.ipynb #add_gram_
 def add_gram_(
@@ -245,6 +252,7 @@ class Softmax(Learner):
         self.W.grad = self.gradient(x, y); self.optimiser.step()
     def learn(self, x, y): self.scale.update(x); self.step(x, y)
     def answer(self, x): return (self.features(x) @ self.W.T).argmax(1)
+    def shares(self, x): return (self.features(x) @ self.W.T).softmax(1)
 
 # %% ../nbs/workshop/rivals.ipynb #OnlineEWC
 class OnlineEWC(Softmax):
@@ -325,6 +333,7 @@ class Joint(Softmax):
     def answer(self, x):
         if self.stale: self.solve(); self.stale = False
         return super().answer(x)
+    def shares(self, x): self.answer(x[:1]); return super().shares(x)
 
 # %% ../nbs/workshop/rivals.ipynb #RanPACSearch
 class RanPACSearch(RanPAC):
@@ -397,10 +406,12 @@ class KLDA(Ridge):
     def width(self): return self.M
     def features(self, x): return (F.normalize(x, dim=1) @ self.P).add_(self.b).cos_().mul_((2/self.M)**.5)  # [B,M]
     def learn(self, x, y): super().learn(x, y); self.count += y.bincount(minlength=self.n_classes)
-    def answer(self, x):
+    def scores(self, x):
+        "Discriminants [B,C] of features `x` [B,D]; -inf for classes never seen"
         if self.stale: self.W, self.stale = self.solve(), False
-        scores = self.features(x) @ self.W[:-1] + self.W[-1]
-        return scores.masked_fill(self.count == 0, -math.inf).argmax(1)
+        return (self.features(x) @ self.W[:-1] + self.W[-1]).masked_fill(self.count == 0, -math.inf)
+    def answer(self, x): return self.scores(x).argmax(1)
+    def shares(self, x): return self.scores(x).softmax(1)
 
 # %% ../nbs/workshop/rivals.ipynb #KLDA-solve
 @patch
@@ -499,6 +510,20 @@ def answer(self:FeCAM, x):
     x, score = F.normalize(self._see(x), dim=1), torch.full((len(x), self.n_classes), -math.inf)
     for c, mu, root, _ in self.solved: score[:, c] = -((x - mu) @ root.T).square().sum(1)
     return score.argmax(1)
+
+# %% ../nbs/workshop/rivals.ipynb #Scaled
+class Scaled(Learner):
+    "Any learner behind running standardisation; a batch enters the moments before it is learned"
+    name = 'scaled'
+    def __init__(self, in_dim, n_classes, seed=0,
+        make=Ridge, # callable that builds the learner
+        **settings): # of the learner
+        super().__init__(in_dim, n_classes, seed)
+        self.scale, self.inner = Standardise(in_dim), make(in_dim, n_classes, seed=seed, **settings)
+    def learn(self, x, y): self.scale.update(x); self.inner.partial_fit(self.scale(x), y)
+    def answer(self, x): return self.inner.predict(self.scale(x))
+    def shares(self, x): return self.inner.shares(self.scale(x))
+    def end_phase(self): self.inner.end_phase()
 
 # %% ../nbs/workshop/rivals.ipynb #weighted_vote
 def weighted_vote(

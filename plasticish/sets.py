@@ -227,7 +227,7 @@ def read_text(
     x, y = _arrays(path, 'X', 'y')
     with np.load(path, allow_pickle=False) as f: column = next((k for k in ('split', 'fold') if k in f.files), None)
     if column is None: raise ValueError(f'{path.name}: expected an array split or fold')
-    return _cut(x.astype(np.float32), y.astype(np.int64), _is_test(*_arrays(path, column), test))
+    return _cut(x.astype(np.float32), y.astype(np.int64), _is_test(_arrays(path, column)[0], test))
 
 # %% ../nbs/workshop/sets.ipynb #read_tfidf
 def read_tfidf(
