@@ -53,7 +53,7 @@ SCALED = lambda make, **kw: partial(Scaled, make=make, **kw)
 STREAM_RIVALS = {  # label: (learner, grid)
     'online logistic regression': (Softmax, LRS), 'streaming LDA': (SCALED(StreamingLDA), rival_grids['streaming LDA']),
     'ridge': (SCALED(Ridge), rival_grids['ridge']), 'kNN, all rows': (SCALED(Neighbours), dict(k=[5, 50])),
-    'RanPAC 2000': (SCALED(RanPAC, M=2000), dict(ridge=[1e2, 1e3, 1e4])), 'SAM-kNN': (SamKNN, dict(k=[5]))}
+    'RanPAC 500': (SCALED(RanPAC, M=500), dict(ridge=[10., 1e2, 1e3])), 'SAM-kNN': (SamKNN, dict(k=[5]))}
 STREAM_OURS = {'PlasticClassifier': Estimator, 'Plastic Brain': SCALED(Plastic), 'Triarchic Brain': SCALED(Triarchic)}
 
 
