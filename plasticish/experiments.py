@@ -6,7 +6,7 @@
 __all__ = ['MEASURES', 'TASKS', 'rivals', 'brains', 'rival_grids', 'Stage', 'Curriculum', 'two_worlds', 'split_classes',
            'domains_in_turn', 'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream', 'Sealed',
            'Splits', 'subsample', 'code_key', 'Arena', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic', 'Cells',
-           'lesson', 'prequential', 'through_blur', 'tune_stream']
+           'wide', 'against', 'lesson', 'prequential', 'through_blur', 'tune_stream']
 
 # %% ../nbs/08_experiments.ipynb #imports
 import ast, base64, dis, hashlib, inspect, itertools, json, math, os, textwrap, time
@@ -671,6 +671,43 @@ class Cells:
         flat = [r['key'] | {k: v for k, v in r.items() if k != 'key'} for r in self.rows.values()]
         by = [k for k in ('set', 'learner', 'seed') if flat and k in flat[0]]
         return pd.DataFrame(flat).drop_duplicates(by or None, keep='last') if flat else pd.DataFrame(flat)
+
+# %% ../nbs/08_experiments.ipynb #wide
+def wide(
+    cells, # table of cells, one row per (set, learner, seed)
+    value:str='accuracy', # column that is shown
+    digits:int=1, # after the point
+): # pandas.DataFrame
+    "Learners × sets, as 'mean ± sd' over seeds; the best on average on top, those that miss a set last"
+    g = cells.groupby(['learner', 'set'], sort=False)[value]
+    mean, sd = (v.unstack() for v in (g.mean(), g.std()))
+    text = lambda m, s: '' if math.isnan(m) else f'{m:.{digits}f}' + ('' if math.isnan(s) else f' ± {s:.{digits}f}')
+    shown = mean.astype(object)
+    for c in mean: shown[c] = [text(m, s) for m, s in zip(mean[c], sd[c])]
+    order = mean.mean(1).where(mean.notna().all(axis=1), mean.mean(1) - 1e6).sort_values(ascending=False).index
+    return shown.loc[order, cells['set'].unique()]
+
+def against(
+    cells, # table of cells, one row per (set, learner, seed)
+    ours, # labels of our learners
+    bounds=('joint softmax',), # labels that are neither ours nor rivals
+    value:str='accuracy', # column that is compared; more is better
+    level:float=.95, # of confidence
+): # pandas.DataFrame
+    "Per set the best of ours, the best rival, and their difference with its interval over shared seeds (NaN for one)"
+    import pandas as pd
+    from scipy import stats
+    rows = []
+    for name, part in cells[~cells.learner.isin(bounds)].groupby('set', sort=False):
+        by_seed = part.pivot(index='seed', columns='learner', values=value)
+        mean, us = by_seed.mean(), [l for l in by_seed if l in ours]
+        if not us or len(us) == len(mean): continue
+        best, rival = mean[us].idxmax(), mean.drop(us).idxmax()
+        d = (by_seed[best] - by_seed[rival]).dropna()
+        half = stats.t.ppf((1 + level)/2, len(d) - 1)*stats.sem(d) if len(d) > 1 else math.nan
+        rows.append({'set': name, 'ours': best, value: mean[best], 'best rival': rival, f'its {value}': mean[rival],
+                     'difference': d.mean(), 'low': d.mean() - half, 'high': d.mean() + half, 'seeds': len(d)})
+    return pd.DataFrame(rows).set_index('set')
 
 # %% ../nbs/08_experiments.ipynb #lesson
 def lesson(

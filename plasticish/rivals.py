@@ -444,9 +444,10 @@ class StreamingQDA(ClassMean):
     def learn(self, x, y):
         super().learn(x, y); x, self.stale = self._see(x), True
         for c in y.unique(): self.second[c].addmm_(x[y == c].double().T, x[y == c].double())
-    def _covariance(self, c, mu):
-        "Covariance [D,D] of class `c` around its mean [D]"
-        return self.second[c]/self.count[c] - torch.outer(mu, mu)
+    def _shrunk(self, S, shared):
+        "What is inverted for a class with covariance `S` [D,D]"
+        S = (1 - self.pool)*S + self.pool*shared
+        return (1 - self.shrinkage)*S + self.shrinkage*shared.trace()/self.in_dim*torch.eye(self.in_dim)
 
 # %% ../nbs/workshop/rivals.ipynb #StreamingQDA-solve
 @patch
@@ -456,10 +457,9 @@ def solve(self:StreamingQDA):
     shared = (self.second.sum(0) - self.total.T @ mu)/self.count.sum()
     identity, out = torch.eye(self.in_dim, dtype=torch.float64), []
     for c in self.count.nonzero()[:, 0].tolist():
-        S = (1 - self.pool)*self._covariance(c, mu[c]) + self.pool*shared
-        S = (1 - self.shrinkage)*S + self.shrinkage*shared.trace()/self.in_dim*identity
-        L, bad = torch.linalg.cholesky_ex(S)
-        if bad: raise ValueError(f'shrinkage: {self.shrinkage} is too small for the covariance of class {c}')
+        S = self.second[c]/self.count[c] - torch.outer(mu[c], mu[c])
+        L, bad = torch.linalg.cholesky_ex(self._shrunk(S, shared))
+        if bad: raise ValueError(f'{self.late[0]}: too small for the covariance of class {c}, which cannot be inverted')
         whiten = torch.linalg.solve_triangular(L, identity, upper=False)
         out.append((c, mu[c].float(), whiten.float(), float(2*L.diagonal().log().sum())))
     return out
@@ -485,7 +485,7 @@ class FeCAM(StreamingQDA):
     def learn(self, x, y):
         if not self.n_seen: self.signed = bool((x < 0).any())
         super().learn(x, y)
-    def _normalised(self, S):
+    def _shrunk(self, S, shared):
         "Shrunk correlation matrix [D,D] of the covariance `S` [D,D]"
         one = torch.eye(len(S), dtype=S.dtype)
         off = (S.sum() - S.trace())/(len(S)*(len(S) - 1))
@@ -494,21 +494,10 @@ class FeCAM(StreamingQDA):
 
 # %% ../nbs/workshop/rivals.ipynb #FeCAM-solve
 @patch
-def solve(self:FeCAM):
-    "Per class seen: label, unit mean [D], root [D,D] of the inverse correlation, 0"
-    mu = self.total/self.count.clamp(min=1)[:, None]                                                     # [C,D]
-    out = []
-    for c in self.count.nonzero()[:, 0].tolist():
-        e, V = torch.linalg.eigh(self._normalised(self._covariance(c, mu[c])))
-        root = torch.where(e > 1e-10, e.clamp(min=1e-10).rsqrt(), torch.zeros_like(e))[:, None]*V.T     # pseudo-inverse
-        out.append((c, F.normalize(mu[c], dim=0).float(), root.float(), 0.))
-    return out
-
-@patch
 def answer(self:FeCAM, x):
     if self.stale: self.solved, self.stale = self.solve(), False
     x, score = F.normalize(self._see(x), dim=1), torch.full((len(x), self.n_classes), -math.inf)
-    for c, mu, root, _ in self.solved: score[:, c] = -((x - mu) @ root.T).square().sum(1)
+    for c, mu, root, _ in self.solved: score[:, c] = -((x - F.normalize(mu, dim=0)) @ root.T).square().sum(1)
     return score.argmax(1)
 
 # %% ../nbs/workshop/rivals.ipynb #Scaled
