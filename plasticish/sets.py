@@ -12,8 +12,8 @@ from .common import check_count, check_number
 
 # %% auto #0
 __all__ = ['STREAMS', 'CIFAR100_SIZES', 'Stream', 'read_stream', 'sea', 'sine', 'agrawal', 'moving_rbf', 'hyperplane',
-           'class_groups', 'class_orders', 'i_blurry', 'domain_orders', 'read_domains', 'read_text', 'read_tfidf',
-           'cut_sheet', 'read_cifar100']
+           'swap_labels', 'class_groups', 'class_orders', 'i_blurry', 'domain_orders', 'read_domains', 'read_text',
+           'read_tfidf', 'cut_sheet', 'read_cifar100']
 
 # %% ../nbs/workshop/sets.ipynb #Stream
 @dataclass(frozen=True)
@@ -140,6 +140,16 @@ def hyperplane(
     w[:, :drifting] += step*sign.cumsum(0)
     y = (w*x).sum(1) > w.sum(1)/2
     return Stream('hyperplane', x, (y ^ (draw.random(n) < noise)).astype(int))
+
+# %% ../nbs/workshop/sets.ipynb #swap_labels
+def swap_labels(
+    stream:Stream, # any
+    at:int|None=None, # row of the change; None: half-way
+) -> Stream:
+    "The same rows, and from `at` on each label is the next one (the last is the first)"
+    at = len(stream)//2 if at is None else check_count(at, 'at')
+    y = np.where(np.arange(len(stream)) < at, stream.y, (stream.y + 1) % stream.n_classes())
+    return replace(stream, name=f'{stream.name}, swapped', y=y, changes=tuple(sorted({*stream.changes, at})))
 
 # %% ../nbs/workshop/sets.ipynb #class_groups
 def class_groups(

@@ -122,7 +122,8 @@ def drift(a, out):
     "Test-then-train over real streams and generators"
     cells = Cells(out/'drift.jsonl')
     real = [lambda n=n: sets.read_stream(a.data, n) for n in sets.STREAMS]
-    for read in real + [partial(sets.sea, noise=.1), sets.sine, sets.agrawal, sets.moving_rbf, sets.hyperplane]:
+    swap = lambda: sets.swap_labels(sets.moving_rbf(classes=4, speed=0.))
+    for read in real + [partial(sets.sea, noise=.1), sets.sine, sets.agrawal, sets.moving_rbf, sets.hyperplane, swap]:
         try: stream = read()
         except FileNotFoundError as e: print(f'skipped, {e}'); continue
         if not re.search(a.sets, stream.name): continue
