@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 try:
     from capymoa.classifier import KNN, AdaptiveRandomForestClassifier, HoeffdingAdaptiveTree, SAMkNN
-    from capymoa.instance import Instance, LabeledInstance
+    from capymoa.core import Instance, LabeledInstance
     from capymoa.stream import Schema
 except Exception as e: sys.exit(f'skipped: CapyMOA does not start in this environment ({type(e).__name__})')  # without Java it is no ImportError
 from peer import run
@@ -19,7 +19,7 @@ def rows(make, D, C, **settings):
             lambda x, y: model.train(LabeledInstance.from_array(schema, x.astype(float), y)))
 
 
-PEERS = {'ARF (CapyMOA)': lambda D, C, seed: rows(AdaptiveRandomForestClassifier, D, C, ensemble_size=10, random_seed=1 + seed),
+PEERS = {'ARF, 10 trees (CapyMOA)': lambda D, C, seed: rows(AdaptiveRandomForestClassifier, D, C, ensemble_size=10, random_seed=1 + seed),
          'HAT (CapyMOA)': lambda D, C, seed: rows(HoeffdingAdaptiveTree, D, C, random_seed=1 + seed),
          'kNN (CapyMOA)': lambda D, C, seed: rows(KNN, D, C, k=5, window_size=1000),
          'SAM-kNN (CapyMOA)': lambda D, C, seed: rows(SAMkNN, D, C)}
