@@ -30,12 +30,18 @@ from plasticish.experiments import (
     tune_stream,
     two_worlds,
 )
+from plasticish.experiments import (
+    stream as in_order,
+)
 from plasticish.eyes import FeatureDataset, ImageArray, PretrainedEyes, cache_features, cifar10_features, split_off
 from plasticish.rivals import Learner, Neighbours, RanPAC, Ridge, SamKNN, Scaled, Softmax, StreamingLDA
 
 BRAINS = {'Plastic Brain': Plastic, 'Triarchic Brain': Triarchic}
 LESSON = ['class mean', 'kNN', 'streaming LDA', 'streaming QDA', 'FeCAM', 'KLDA', 'RanDumb', 'RanPAC', 'RanPAC, own search',
           'naive softmax', 'replay 5000', 'joint softmax']
+
+GRIDS = rival_grids | {'RanPAC': dict(ridge=[1., 10., 1e2, 1e3, 1e4, 1e5, 1e6]),  # features of any scale
+                       'KLDA': dict(gamma=[.3, 1., 3.], shrinkage=[1e-3, 1e-2, .1])}
 
 
 class Estimator(Learner):
@@ -53,7 +59,7 @@ SCALED = lambda make, **kw: partial(Scaled, make=make, **kw)
 STREAM_RIVALS = {  # label: (learner, grid)
     'online logistic regression': (Softmax, LRS), 'streaming LDA': (SCALED(StreamingLDA), rival_grids['streaming LDA']),
     'ridge': (SCALED(Ridge), rival_grids['ridge']), 'kNN, all rows': (SCALED(Neighbours), dict(k=[5, 50])),
-    'RanPAC 500': (SCALED(RanPAC, M=500), dict(ridge=[10., 1e2, 1e3])), 'SAM-kNN': (SamKNN, dict(k=[5]))}
+    'RanPAC 500': (SCALED(RanPAC, M=500), dict(ridge=[.1, 1., 10., 1e2, 1e3])), 'SAM-kNN': (SamKNN, dict(k=[5]))}
 STREAM_OURS = {'PlasticClassifier': Estimator, 'Plastic Brain': SCALED(Plastic), 'Triarchic Brain': SCALED(Triarchic)}
 
 
@@ -100,22 +106,32 @@ def many_classes(a, out):
         except FileNotFoundError as e: print(f'{name}: skipped, {e}'); continue
         if a.rows: features = subsample(features, a.rows, a.rows)
         arenas = [Arena(features, curriculum(i)) for i in range(a.orders)]
+        write_lesson(arenas[0], features, out/'lessons'/f'{name}.npz')
         for label, make in {**{k: rivals[k] for k in LESSON}, **BRAINS}.items():
             if not re.search(a.learners, label): continue
-            tuned = lambda: make if label in BRAINS or label not in rival_grids else partial(make, **cell(Cells(out/'tuning.jsonl'), dict(
-                set=name, learner=label, rows=a.rows, code=arenas[0].key(make, 0, 'valid'), grid=repr(rival_grids[label])),
+            tuned = lambda: make if label in BRAINS or label not in GRIDS else partial(make, **cell(Cells(out/'tuning.jsonl'), dict(
+                set=name, learner=label, rows=a.rows, code=arenas[0].key(make, 0, 'valid'), grid=repr(GRIDS[label])),
                 lambda: dict(settings=settings(arenas[0], make, label)))['settings'])
             for i, arena in enumerate(arenas):
-                key = dict(set=name, learner=label, seed=i, rows=a.rows, code=arena.key(make, i, 'test'))
+                key = dict(set=name, learner=label, seed=i, rows=a.rows, grid=repr(GRIDS.get(label)), code=arena.key(make, i, 'test'))
                 cell(cells, key, lambda: lesson(arena, tuned(), i))
             if name == 'CIFAR-100, 10 × 10':
                 parts = [sets.i_blurry(features['train'].labels.numpy(), 5, seed=i) for i in range(a.orders)]
                 for i, p in enumerate(parts):
-                    key = dict(set='CIFAR-100, i-Blurry 50-10', learner=label, seed=i, rows=a.rows, code=arenas[0].key(make, i, 'test'))
+                    key = dict(set='CIFAR-100, i-Blurry 50-10', learner=label, seed=i, rows=a.rows, grid=repr(GRIDS.get(label)), code=arenas[0].key(make, i, 'test'))
                     cell(cells, key, lambda: through_blur(tuned(), features, p, i, batch=256, every=5000))
 
 
-def settings(arena, make, label): return {k: v for k, v in arena.tune(make, rival_grids[label])[0].keywords.items() if k in rival_grids[label]}
+def write_lesson(arena, features, file):
+    "The rows of the first order as they come, where its stages end, and the test rows: what the peers read"
+    stages = [torch.cat(s) for s in in_order(arena.parts, 0, arena.batch_size, blur=arena.curriculum.blur)]
+    x, y = arena.rows(torch.cat(stages))
+    tests = [features[k] for k in dict.fromkeys(s.key('test') for s in arena.curriculum.stages)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, x=x, y=y, ends=np.cumsum([len(s) for s in stages]), test_x=torch.cat([t.features[:].float() for t in tests]), test_y=torch.cat([t.labels for t in tests]))
+
+
+def settings(arena, make, label): return {k: v for k, v in arena.tune(make, GRIDS[label])[0].keywords.items() if k in GRIDS[label]}
 
 
 def drift(a, out):
