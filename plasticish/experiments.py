@@ -687,6 +687,7 @@ def wide(
     order = mean.mean(1).where(mean.notna().all(axis=1), mean.mean(1) - 1e6).sort_values(ascending=False).index
     return shown.loc[order, cells['set'].unique()]
 
+# %% ../nbs/08_experiments.ipynb #against
 def against(
     cells, # table of cells, one row per (set, learner, seed)
     ours, # labels of our learners

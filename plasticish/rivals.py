@@ -596,6 +596,7 @@ def _one(self:SamKNN,
     self._adjust(w)
     if len(self.y) + len(self.z) > self.size: self._compress()
 
+# %% ../nbs/workshop/rivals.ipynb #SamKNN-adjust
 @patch
 def _adjust(self:SamKNN, w):
     "Cut the window to the halving with the least interleaved error; what falls out goes, cleaned, to the long term"
