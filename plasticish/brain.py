@@ -395,7 +395,8 @@ def _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout,
     check_count(sparsity_k, 'sparsity_k', 1, hidden_dim)
     check_count(num_layers, 'num_layers', 0)
     check_number(lr_brain, 'lr_brain', 0, 1)
-    check_number(power, 'power', 0, above=True); check_number(readout, 'readout', 0)
+    check_number(power, 'power', 0, above=True)
+    if not isinstance(readout, bool): raise TypeError(f'readout: expected True or False, got {readout!r}')
     if num_classes is not None: check_count(num_classes, 'num_classes')
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain
@@ -419,7 +420,7 @@ class PlasticBrain(nn.Module):
                  power:float=.5, # features are compressed to sign(x)|x|^power
                  temperature:float|None=.07, # of the vote
                  shrinkage:float|None=.01, # of the plastic metric; None: plain cosine
-                 readout:float=2., # weight of the layers' prediction against the vote
+                 readout:bool=True, # pool the vote with what the layers predict? False: the vote alone
                  n_readout_neurons:int=4096, # neurons read in all, shared by the layers at birth
                  eval_batch:int=64, # `train_step` measures its accuracy on so many examples, spread over the batch
                  memory_settings:dict=None, # further settings of `EpisodicMemoryBank`, such as policy and storage
@@ -432,9 +433,9 @@ class PlasticBrain(nn.Module):
         _check_plastic(sparsity_k, hidden_dim, num_layers, lr_brain, power, readout, num_classes,
                        in_dim=in_dim, n_readout_neurons=n_readout_neurons, eval_batch=eval_batch)
         check_device(device); check_eyes(eyes); check_precision(precision)
-        if published: power, temperature, shrinkage, readout, precision = 1., None, None, 0., 'float32'
+        if published: power, temperature, shrinkage, readout, precision = 1., None, None, False, 'float32'
         self.hebbian = published if hebbian is None else hebbian
-        self.readout_weight, self.n_readout_neurons = readout, max(1, n_readout_neurons // max(1, num_layers))
+        self.has_readout, self.n_readout_neurons = readout, max(1, n_readout_neurons // max(1, num_layers))
         self.__dict__['_eye'] = eyes
         self.in_dim, self.hidden_dim, self.sparsity_k, self.num_classes = in_dim, hidden_dim, sparsity_k, num_classes
         self.power, self.seed = power, seed
@@ -528,7 +529,7 @@ def _restack(self:PlasticBrain,
     for l in self.brain: old[l], at = torch.arange(at, at + l.n_readout_neurons), at + l.n_readout_neurons
     kept = [old.get(l, torch.full((l.n_readout_neurons,), -1)) for l in layers]
     self.brain = nn.ModuleList(layers)
-    if not self.readout_weight: return
+    if not self.has_readout: return
     for l in layers: l.frozen_encoder, l.first_id = True, l.first_id if l in old else int(self.memory.counters[2])
     keep = torch.cat(kept or [torch.zeros(0, dtype=torch.int64)]).to(self.device)
     for r in self._readouts: r.resize_(keep, r.target.shape[1])
@@ -626,7 +627,7 @@ def _encode(self:PlasticBrain, f, mode):
     gates = [True]*len(self.brain)
     if self.brain and not self.hebbian: gates = torch.stack([l.gate.any() for l in self.brain]).tolist()
     for layer, open in zip(self.brain, gates):
-        if self.readout_weight: codes.append(layer.read(self._read_from(out), self._low(out.device)))
+        if self.has_readout: codes.append(layer.read(self._read_from(out), self._low(out.device)))
         if open: out = layer(out, mode)
     return out, codes
 
@@ -650,7 +651,7 @@ TODAY = 1 # the timescale that says which classes today's rows show
 def _scores(self:PlasticBrain, f, mode):
     "The answer, what calm knowledge alone would say, and the shares of lasting answer and timescales [B,C,1+L]"
     out, codes = self._encode(f, mode)
-    if not self.readout_weight:
+    if not self.has_readout:
         shares = self._votes(out if self.published else f)[0][0]
         return shares, shares, shares[..., None]
     evidence, calm = self._evidence(f, codes)
@@ -780,7 +781,7 @@ def _weigh(self:PlasticBrain, slots, h, y, score):
 
 @patch
 def _fit_readouts(self:PlasticBrain, ridges=()):
-    for r in self._readouts if self.readout_weight else (): self._fit(r, ridges)
+    for r in self._readouts if self.has_readout else (): self._fit(r, ridges)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_step_
 @patch
@@ -794,7 +795,7 @@ def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     in_storm = mode == 'panic'
     if mode != 'inference' and self.hebbian: self._hebb(right, mode)
     new = self._unseen(f, y, in_storm) if memorize and not self.repeats else torch.ones_like(y, dtype=torch.bool)
-    if self.readout_weight and (memorize or mode != 'inference'):
+    if self.has_readout and (memorize or mode != 'inference'):
         self._follow(parts[new[some]], y[some][new[some]], f, y)
         self._queue(in_storm, f[new], y[new], memorize)
     if memorize and new.any(): self.memory._store(f[new], y[new], phase, in_storm)
@@ -917,7 +918,7 @@ def _anew(self:PlasticBrain, r, gone):
 @patch
 def _retake(self:PlasticBrain, r, slots, sign):
     "Add stored items to the sums of a readout, or subtract them"
-    if not self.readout_weight: return
+    if not self.has_readout: return
     m = self.memory
     r.note_(m.labels[slots], sign)
     if not len(slots) or not self.brain: return
@@ -939,7 +940,7 @@ def _replay(self:PlasticBrain, rows=2**14):
     "Let the recent readouts begin again from the last rows stored; the places of those that are gone stay empty"
     m = self.memory
     self.recent.reset_()
-    if not self.readout_weight or not m.count: return
+    if not self.has_readout or not m.count: return
     ids, slots = m.ids[:m.count].sort()
     first = max(int(ids[0]), int(m.counters[2]) - rows)//self.recent.wait*self.recent.wait
     for span in torch.arange(first, int(m.counters[2]), device=ids.device).split(2048):
@@ -955,6 +956,25 @@ def _stored(self:PlasticBrain, slots):
     m = self.memory
     return m.from_all(slots, m.values(slots[m.local_slots(slots)]))
 
+@patch
+def _remap(self:PlasticBrain, fn):
+    "Put `fn` of every stored feature [n,D] in its place, and make metric, readouts and timescales anew from them"
+    m = self.memory
+    self.flush()
+    if m.metric is not None: m.metric.reset_()
+    for s in m._own_slices(8192):
+        keys, m.scale[s] = m._pack(F.normalize(fn(m.values(s)), dim=1))
+        m.keys[m._row(s)] = keys
+        calm = ~m.temporary[s]
+        if m.metric is not None: m.metric.update_(m.values(s)[calm], m.labels[s][calm])
+    m._known = None
+    m.refresh()
+    for r, its in self._by_readout(torch.arange(m.count, device=self.device)):
+        for b in (r.lateral, r.target, r.rows, r.counters, r.known): b.zero_()
+        self._retake(r, its, 1)
+    self._replay()
+    self._fit_readouts()
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-explain
 PARTS = 'vote', 'near vote', 'readout'
 
@@ -962,7 +982,7 @@ PARTS = 'vote', 'near vote', 'readout'
 @in_turn
 def experts(self:PlasticBrain)->list: # of dicts: name, weight now, memory in rows (None: it does not forget)
     "The parts of the answer, and how far each is trusted now"
-    if not self.readout_weight: return [dict(name='vote', weight=1., memory=None)]
+    if not self.has_readout: return [dict(name='vote', weight=1., memory=None)]
     lasting, *recent = self.today.weight.tolist()
     return [*(dict(name=p, weight=lasting*w, memory=None) for p, w in zip(PARTS, self.lasting.weight.tolist())),
             *(dict(name=f'readout of {round(1/(1 - d)):,} rows', weight=w, memory=round(1/(1 - d)))

@@ -108,9 +108,9 @@ class PlasticAnswer(nn.Module):
         m, n = brain.memory, brain.memory.count
         self.power, self.published = brain.power, brain.published
         self.temperature, self.k, self.n_classes = m.temperature, min(m.k_neighbors, n), m.n_classes
-        self.reads = bool(brain.readout_weight and brain.brain and any(r.fitted for r in brain._readouts))
+        self.reads = bool(brain.has_readout and brain.brain and any(r.fitted for r in brain._readouts))
         self.layers = nn.ModuleList(_LayerAnswer(l, self.reads, precision) for l in brain.brain)
-        self.recent = _RecentAnswer(brain.recent, precision) if brain.readout_weight else None
+        self.recent = _RecentAnswer(brain.recent, precision) if brain.has_readout else None
         self.any_temporary = bool(m.temporary.any())
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
         self.keys = StoredRows(self._whitened_keys(m, slice(0, n)), precision) if n else None

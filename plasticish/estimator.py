@@ -18,13 +18,14 @@ class PlasticClassifier:
     _estimator_type = 'classifier'
     def __init__(self, *,
                  hidden_dim:int|None=None, # neurons per layer, all of them read; None: 16 per feature, at most 2048
-                 num_layers:int=2, # layers
+                 num_layers:int=1, # layers
                  memory_size:int=60000, # capacity of the memory
                  k_neighbors:int=50, # neighbours per query
                  temperature:float=.07, # of the vote
                  shrinkage:float=.01, # of the plastic metric
-                 readout:float=2., # weight of the layers' prediction against the vote
-                 power:float=1., # features become sign(x)|x|^power; .5 suits those of convolutional nets
+                 readout:bool=True, # pool the vote with what the layers predict? False: the vote alone
+                 power:float=.5, # features become sign(x)|x|^power
+                 scale:bool=True, # standardise the features by their running mean and deviation
                  bias:float=1., # constant feature, in units of a standardised row's length; 0 leaves directions only
                  mode:str='plastic', # how it learns; 'auto' looks out for storms
                  random_state:int|np.random.RandomState|None=0, # of the layers' directions
@@ -34,7 +35,7 @@ class PlasticClassifier:
         self.hidden_dim, self.num_layers = hidden_dim, num_layers
         self.memory_size, self.k_neighbors = memory_size, k_neighbors
         self.temperature, self.shrinkage, self.readout = temperature, shrinkage, readout
-        self.power, self.bias, self.mode, self.random_state = power, bias, mode, random_state
+        self.power, self.scale, self.bias, self.mode, self.random_state = power, scale, bias, mode, random_state
         self.device, self.precision = device, precision
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-doc
@@ -73,8 +74,42 @@ def __sklearn_tags__(self:PlasticClassifier):
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_rows
 @patch
 def _rows(self:PlasticClassifier, X):
-    x = torch.tensor(X, dtype=torch.float32)
+    x = torch.tensor((X - self._shift)/self._unit, dtype=torch.float32)
     return F.pad(x, (0, 1), value=self.bias * x.shape[1]**.5)
+
+@patch
+def _raw(self:PlasticClassifier, f):
+    "Rows as they were given [n,D], from stored features [n,D+1]"
+    x = f.sign()*f.abs()**(1/self.power)
+    return (x[:, :-1]/x[:, -1:]).double().numpy()*self.bias*(x.shape[1] - 1)**.5*self._unit + self._shift
+
+@patch
+def _standardise(self:PlasticClassifier, X, reset, exact=False):
+    "Take rows [n,D] into the running mean and variance; bring what is stored to a new scale where the old one is off"
+    n, mean, var = len(X), X.mean(0, dtype=float), X.var(0, dtype=float)
+    if not reset:
+        all_rows, off = self._n + n, mean - self._mean
+        var = (self._n*self._var + n*var + self._n*n/all_rows*off**2)/all_rows
+        n, mean = all_rows, self._mean + off*n/all_rows
+    self._n, self._mean, self._var = n, mean, var
+    unit = np.sqrt(var)
+    unit[unit <= 1e-9*np.abs(mean)] = 1
+    if reset: self._shift, self._unit, self._scaled_at = (mean, unit, n) if self.scale else (0*mean, 0*mean + 1, n)
+    elif self.scale and self.bias and n >= 1.25*self._scaled_at:
+        moved = (np.abs(mean - self._shift)/self._unit).max() > .5 or np.abs(np.log2(unit/self._unit)).max() > 1
+        if moved: self._adopt(mean, unit)
+
+@patch
+def _adopt(self:PlasticClassifier, shift, unit):
+    "Bring what is stored to a new scale"
+    def new(f):
+        raw = self._raw(f)
+        old, (self._shift, self._unit) = (self._shift, self._unit), (shift, unit)
+        x = self.brain_.features(self._rows(raw))
+        self._shift, self._unit = old
+        return x
+    if self.brain_.memory.count: self.brain_._remap(new)
+    self._shift, self._unit, self._scaled_at = shift, unit, self._n
 
 @patch
 def _newborn(self:PlasticClassifier, D):
@@ -109,6 +144,7 @@ def _learn(self:PlasticClassifier, X, y, classes, reset):
     if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes))
     labels = in_order_of_appearance(labels, y)
     if reset: self.brain_ = self._newborn(X.shape[1] + 1)
+    self._standardise(X, reset)
     self._labels, self._order = labels, labels.argsort()
     self.classes_ = labels[self._order]
     codes = torch.from_numpy(self._order[np.searchsorted(self.classes_, y)])
