@@ -4,18 +4,19 @@
 
 # %% ../nbs/workshop/checkpoint.ipynb #imports
 from __future__ import annotations
-import hashlib, json
+import hashlib, json, math, secrets
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
-from .common import write_atomic
+from .common import check_plain, read_json, read_plain, write_atomic, write_text_atomic
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'CheckpointError', 'list_checkpoints', 'write_checkpoint',
+__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'RUN_FILES', 'CheckpointError', 'list_checkpoints', 'new_run_id',
+           'checkpoint_run', 'check_run', 'run_files', 'remove_run', 'write_checkpoint', 'most_bytes',
            'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
-FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 1, 2**32
+FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 2, 2**32  # version 2 leaves out zeros
 
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says why and what to do"
 
@@ -34,15 +35,44 @@ def _duplicate(x, tensors):
     alike = {k: v for k, v in tensors.items() if (v.shape, v.dtype) == (x.shape, x.dtype)}
     return next((k for k, v in alike.items() if torch.equal(v.view(torch.uint8), x.view(torch.uint8))), None)
 
+# %% ../nbs/workshop/checkpoint.ipynb #_without_zeros
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+def _without_zeros(x):
+    "(the values of `x` that are not zero to the bit, a mask of one bit per value); None where that saves little"
+    if x.nbytes < 2**16 or x.element_size() not in _BITS: return None
+    flat = x.reshape(-1)
+    used = flat.view(_BITS[x.element_size()]) != 0
+    if used.count_nonzero() > len(flat)//2: return None
+    return flat[used], torch.from_numpy(np.packbits(used.numpy()))
+
+def _with_zeros(values, mask, shape):
+    "The tensor that `_without_zeros` was given; raises `ValueError` for a mask of another size"
+    if not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise ValueError(f'a tensor of shape {shape!r:.40}')
+    n = math.prod(shape)
+    if mask.dtype != torch.uint8 or mask.ndim != 1 or values.ndim != 1 or len(mask) != (n + 7)//8:
+        raise ValueError(f'{len(mask)} bytes for the mask of {n} values')
+    x = values.new_zeros(n)
+    x[torch.from_numpy(np.unpackbits(mask.numpy(), count=n)).bool()] = values
+    return x.reshape(shape)
+
 # %% ../nbs/workshop/checkpoint.ipynb #_pack
+def _pack_tensor(x, tensors, path):
+    "A description of a tensor as JSON; what is needed to make it again goes to `tensors`"
+    full = x.detach().cpu().contiguous()
+    part = _trim(full)
+    more = {} if part.shape == full.shape else {'rows': len(full)}
+    if (name := _duplicate(part, tensors)) is not None: return {'tensor': name} | more
+    if (few := _without_zeros(part)) is not None:
+        tensors[path], tensors[f'{path}?'] = few
+        return {'tensor': path, 'mask': f'{path}?', 'shape': list(part.shape)} | more
+    tensors[path] = part.clone()
+    return {'tensor': path} | more
+
 def _pack(obj, tensors, path='state'):
     "`obj` as JSON; its tensors go to `tensors` by their path"
-    if isinstance(obj, Tensor):
-        full = obj.detach().cpu().contiguous()
-        part = _trim(full)
-        name = _duplicate(part, tensors) or path
-        if name == path: tensors[path] = part.clone()
-        return {'tensor': name} if part.shape == full.shape else {'tensor': name, 'rows': len(full)}
+    if isinstance(obj, Tensor): return _pack_tensor(obj, tensors, path)
     if isinstance(obj, dict): return {'dict': [[k, _pack(v, tensors, f'{path}.{k}')] for k, v in obj.items()]}
     for kind in (list, tuple):
         if isinstance(obj, kind): return {kind.__name__: [_pack(v, tensors, f'{path}.{i}') for i, v in enumerate(obj)]}
@@ -57,18 +87,24 @@ def _grow(x, rows):
         raise ValueError(f'a tensor of {rows} rows')
     return torch.cat([x, x[-1:].expand(rows - len(x), *x.shape[1:])])
 
-def _grown(obj, tensors):
-    "Bytes that the trimmed tensors in `obj` will take"
+def _size(obj, tensors):
+    "Bytes that the tensors described in `obj` will take"
     if not isinstance(obj, dict): return 0
-    if 'tensor' in obj: return tensors[obj['tensor']][:1].nbytes*int(obj['rows']) if 'rows' in obj else 0
+    if 'tensor' in obj:
+        t = tensors[obj['tensor']]
+        shape = obj['shape'] if 'mask' in obj else list(t.shape)
+        return t.element_size()*math.prod(map(int, [obj['rows'], *shape[1:]] if 'rows' in obj else shape))
     (kind, v), = obj.items()
-    return sum(_grown(x[1] if kind == 'dict' else x, tensors) for x in v)
+    return sum(_size(x[1] if kind == 'dict' else x, tensors) for x in v)
 
 # %% ../nbs/workshop/checkpoint.ipynb #_unpack
 def _unpack(obj, tensors):
     "What `_pack` was given"
     if not isinstance(obj, dict): return obj
-    if 'tensor' in obj: return _grow(tensors[obj['tensor']], obj['rows']) if 'rows' in obj else tensors[obj['tensor']]
+    if 'tensor' in obj:
+        x = tensors[obj['tensor']]
+        if 'mask' in obj: x = _with_zeros(x, tensors[obj['mask']], obj['shape'])
+        return _grow(x, obj['rows']) if 'rows' in obj else x
     (kind, v), = obj.items()
     if kind == 'dict': return {k: _unpack(x, tensors) for k, x in v}
     return {'list': list, 'tuple': tuple}[kind](_unpack(x, tensors) for x in v)
@@ -115,23 +151,75 @@ def list_checkpoints(folder:str|Path)->list[Path]: # their JSON files
     found = [p for p in Path(folder).glob('checkpoint-*.json') if p.stem.rpartition('-')[2].isdigit()]
     return sorted(found, key=_serial, reverse=True)
 
+# %% ../nbs/workshop/checkpoint.ipynb #run_ids
+def new_run_id()->str: # 16 hexadecimal digits
+    "A random id, made once when a run begins"
+    return secrets.token_hex(8)
+
+def _config(folder):
+    "The JSON object in config.json of a folder, or an empty one"
+    try: told = read_json(read_plain(Path(folder)/'config.json'))
+    except (OSError, ValueError): return {}
+    return told if isinstance(told, dict) else {}
+
+def checkpoint_run(
+    path:str|Path, # the JSON file of a checkpoint
+)->str|None: # None for one of version 0.3
+    "The id of the run that wrote a checkpoint; raises `CheckpointError`"
+    return _read_json(Path(path)).get('run')
+
+def _is_of(path, run):
+    try: return checkpoint_run(path) == run
+    except CheckpointError: return True # it holds nothing that could be lost
+
+# %% ../nbs/workshop/checkpoint.ipynb #check_run
+def check_run(
+    folder:str|Path, # where a run is to write
+    run:str|None, # its id
+):
+    "Raise `CheckpointError` if `folder` holds another run"
+    told, found = _config(folder).get('run', run), list_checkpoints(folder)
+    if told == run and all(_is_of(p, run) for p in found): return
+    raise CheckpointError(f'{folder} holds another run: go on with that one (`resume`), choose another folder, '
+                          'or delete that run')
+
+# %% ../nbs/workshop/checkpoint.ipynb #remove_run
+RUN_FILES = 'config.json', 'data.json', 'history.csv', 'report.txt', 'report.html', 'results.png', 'life.png'
+
+def run_files(
+    folder:str|Path, # may be missing
+)->list[Path]: # sorted; empty where no run is
+    "The files of a run that exist in `folder`, the lock aside"
+    there = [Path(folder)/n for n in RUN_FILES]
+    there += [p for kind in ('json', 'safetensors') for p in Path(folder).glob(f'checkpoint-*.{kind}')]
+    return sorted(p for p in there if p.is_symlink() or p.exists() and not p.is_dir())
+
+def remove_run(
+    folder:str|Path, # any folder
+):
+    "Delete the files of the run in `folder`, `config.json` last"
+    for p in sorted(run_files(folder), key=lambda p: p.name == 'config.json'): p.unlink(missing_ok=True)
+
 # %% ../nbs/workshop/checkpoint.ipynb #write_checkpoint
 def write_checkpoint(
     folder:str|Path, # made if missing
     state:dict, # nest of plain data and tensors
     keep:int=2, # so many newest ones stay
+    run:str|None=None, # id of the run it belongs to
 )->Path: # its JSON file
     "Write `state` as a new checkpoint, then drop old ones; a failure raises `CheckpointError` and keeps them"
     from safetensors import SafetensorError
     from safetensors.torch import save_file
     folder, tensors = Path(folder), {}
+    check_run(folder, run)
     body = _pack(state, tensors)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder/f'checkpoint-{1 + max(map(_serial, list_checkpoints(folder)), default=0):08d}.json'
         write_atomic(path.with_suffix('.safetensors'), lambda tmp: save_file(tensors, tmp))
-        doc = dict(format=FORMAT, version=VERSION, tensors_sha256=_sha(path.with_suffix('.safetensors')), body=body)
-        write_atomic(path, lambda tmp: tmp.write_text(json.dumps({**doc, 'seal': _checksum(doc)})))
+        tensors_sha256 = _sha(path.with_suffix('.safetensors'))
+        doc = dict(format=FORMAT, version=VERSION, run=run, tensors_sha256=tensors_sha256, body=body)
+        write_text_atomic(path, json.dumps({**doc, 'seal': _checksum(doc)}))
     except (OSError, SafetensorError) as e:
         raise CheckpointError(f'could not write a checkpoint to {folder}: {e}; '
                               'earlier checkpoints there are untouched') from e
@@ -148,50 +236,61 @@ def _tidy(folder, keep):
         if p.stem not in good: p.unlink(missing_ok=True)
 
 # %% ../nbs/workshop/checkpoint.ipynb #_read_json
+def most_bytes(
+    module, # that is to receive what a checkpoint holds
+)->int:
+    "How many bytes a checkpoint for a brain may take: twice its state, and room for a longer memory of phases"
+    return 2**26 + 2*sum(v.nbytes for v in module.state_dict().values() if isinstance(v, Tensor))
+
 def _read_json(path):
     "The JSON of a checkpoint; raises `CheckpointError` unless it is ours and of a version we know"
-    try: doc = json.loads(path.read_bytes())
+    try: doc = read_json(read_plain(path))
     except FileNotFoundError: raise CheckpointError(f'there is no checkpoint {path}') from None
-    except (ValueError, RecursionError, OSError) as e: raise CheckpointError(f'{path} is damaged: {e}') from None
+    except (ValueError, OSError) as e: raise CheckpointError(f'{path} is damaged: {e}') from None
     if not isinstance(doc, dict) or doc.get('format') != FORMAT:
         raise CheckpointError(f'{path} is no checkpoint of plasticish')
-    version = doc.get('version')
+    version, run = doc.get('version'), doc.get('run')
+    if not isinstance(run, str | None): raise CheckpointError(f'{path} is damaged: its run is {run!r:.40}')
     if isinstance(version, int) and version > VERSION:
         raise CheckpointError(f'{path} was written by a newer plasticish (format {version}, '
                               f'this one reads up to {VERSION}): upgrade plasticish')
     return doc
 
 # %% ../nbs/workshop/checkpoint.ipynb #_verified
-def _verified(path, doc):
+def _verified(path, doc, most):
     "What the checkpoint `doc` holds; raises if it or its tensors do not match their checksums"
     from safetensors.torch import load_file
     tensor_file = path.with_suffix('.safetensors')
+    check_plain(tensor_file)
     if doc.get('seal') != _checksum(doc): raise ValueError('its contents do not match their seal')
     if _sha(tensor_file) != doc['tensors_sha256']: raise ValueError('its tensors do not match their checksum')
     tensors = load_file(tensor_file)
-    if _grown(doc['body'], tensors) > MAX_TRIMMED:
-        raise ValueError(f'its tensors would grow beyond {MAX_TRIMMED} bytes')
+    if _size(doc['body'], tensors) > most: raise ValueError(f'its tensors would grow beyond {most} bytes')
     return _unpack(doc['body'], tensors)
 
 # %% ../nbs/workshop/checkpoint.ipynb #read_checkpoint
 def read_checkpoint(
     path:str|Path, # the JSON file of a checkpoint
+    most:int=MAX_TRIMMED, # bytes that its tensors may take, unless the file itself has half as many
 )->dict: # what was written
     "Read and verify one checkpoint; raises `CheckpointError` if it is damaged, foreign or too new"
     path = Path(path)
     doc = _read_json(path)
-    try: return _verified(path, doc)
+    told = _config(path.parent).get('run')
+    if told is not None and told != doc.get('run'):
+        raise CheckpointError(f'{path} belongs to another run than config.json beside it')
+    try: return _verified(path, doc, max(most, 2*path.with_suffix('.safetensors').stat().st_size))
     except Exception as e: raise CheckpointError(f'{path} is damaged: {e}') from None
 
 # %% ../nbs/workshop/checkpoint.ipynb #_newest_good
-def _newest_good(folder, problem=None):
+def _newest_good(folder, most=MAX_TRIMMED, problem=None):
     "State of the newest checkpoint; if it cannot be read, an error that offers the one before it"
     found = list_checkpoints(folder)
     if not found: raise CheckpointError(f'there is no checkpoint in {folder}')
-    try: return read_checkpoint(found[0])
+    try: return read_checkpoint(found[0], most)
     except CheckpointError as e: problem = e
     for p in found[1:]:
-        try: step = read_checkpoint(p)['at']['step']
+        try: step = read_checkpoint(p, most)['at']['step']
         except (CheckpointError, KeyError, TypeError): continue
         raise CheckpointError(f'{problem}. The one before it is good (step {step}): resume with checkpoint={p.stem!r}')
     raise CheckpointError(f'{problem}. There is no other good checkpoint in {folder}')

@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'run_phases', 'run_tasks', 'run_features', 'parse_phases', 'run_data', 'RunResult', 'make_brain',
-           'some_device', 'run', 'write_config', 'read_config', 'plot_run', 'argument_parser', 'command', 'save_run',
+           'some_device', 'write_config', 'read_config', 'run', 'plot_run', 'argument_parser', 'command', 'save_run',
            'plasticish_demo', 'plasticish_run', 'load_run', 'predict_images', 'plasticish_predict', 'main']
 
 # %% ../nbs/workshop/cli.ipynb #imports
-import argparse, functools, inspect, json, sys, time
+import argparse, functools, inspect, json, os, shlex, sys, time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import torch
 from fastcore.docments import docments
 from .brain import PlasticBrain
-from .checkpoint import list_checkpoints, read_checkpoint
-from .common import figure_style
+from .checkpoint import _is_of, list_checkpoints, most_bytes, read_checkpoint, remove_run, run_files
+from .common import check_plain, digest, figure_style, read_json, read_plain, write_text_atomic
 from .distributed import process_group, ranks
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
@@ -76,7 +77,7 @@ def parse_phases(text: str) -> dict:  # 'home=cat,dog;zoo=lion' -> {'home': ['ca
     return phases
 
 # %% ../nbs/workshop/cli.ipynb #_source
-def _source(data, data_root, transform, on_error):
+def _source(data, data_root, transform, on_error, white):
     "Data sets, where they came from, and the class names of their own phases"
     if data == 'digits':
         own = dict(low=list('01234'), high=list('56789'))
@@ -86,7 +87,7 @@ def _source(data, data_root, transform, on_error):
         own = {w: [CIFAR10_CLASSES[c] for c in cs] for w, cs in dict(vehicles=VEHICLES, animals=ANIMALS).items()}
         return splits, splits.pop('source'), own
     if data == 'folder':
-        splits = folder_splits(data_root, transform, on_error)
+        splits = folder_splits(data_root, transform, on_error, white)
         names = splits['train'].classes
         half = (len(names) + 1)//2
         return splits, 'image folder', dict(first=names[:half], second=names[half:])
@@ -99,9 +100,10 @@ def run_data(
     transform,  # the eyes' preprocessing
     phases: str = '',  # see `parse_phases`; '' takes the data set's own, or the classes in two halves
     on_error: str = 'raise',  # unreadable files of a folder: 'raise' or 'skip'
+    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
 ) -> tuple:  # (dict of train and test data sets, dict of phase name -> class indices, where it came from)
     "Images and phases by name; raises `ValueError` or `FileNotFoundError`"
-    splits, source, own = _source(data, data_root, transform, on_error)
+    splits, source, own = _source(data, data_root, transform, on_error, white)
     chosen = parse_phases(phases) if phases else {k: v for k, v in own.items() if len(v)}
     splits = {k: splits[k] for k in ('train', 'test')}
     return splits, {k: class_indices(v, splits['train'].classes) for k, v in chosen.items()}, source
@@ -141,8 +143,98 @@ def some_device(
     return ('cuda' if torch.cuda.is_available() else 'cpu') if name == 'auto' else name
 
 # %% ../nbs/workshop/cli.ipynb #settings
-_SETTINGS = ('data', 'data_root', 'weights', 'model', 'phases', 'epochs', 'batch_size', 'seed', 'mode', 'storm_mode',
-             'on_error', 'precision')  # what config.json keeps of a run
+_SETTINGS = dict(data=str, data_root=str, weights=str | None, model=str, phases=str, epochs=int, batch_size=int,
+                 seed=int, mode=str, storm_mode=str, on_error=str, white=int, precision=str)  # what config.json keeps of a run
+
+# %% ../nbs/workshop/cli.ipynb #write_config
+def write_config(
+    out,  # folder of the run
+    **settings
+):
+    "Write the settings of a run to `out`/config.json"
+    write_text_atomic(Path(out)/'config.json', json.dumps(settings, indent=1))
+
+def read_config(
+    out,  # folder of the run
+) -> dict:
+    "The settings of a run; raises `ValueError` if there is none, or one of another shape"
+    file = Path(out)/'config.json'
+    try: told = read_json(read_plain(file))
+    except (OSError, ValueError) as e:
+        raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
+    if not isinstance(told, dict): raise ValueError(f"out: expected a JSON object in {file}, got {type(told).__name__}")
+    told = dict(storm_mode='', precision='auto', white=65535, run=None) | told  # 0.3 wrote none of these
+    for k, kind in _SETTINGS.items() | dict(run=str | None).items():
+        if k not in told or not isinstance(told[k], kind) or isinstance(told[k], bool):
+            expected = getattr(kind, '__name__', kind)
+            raise ValueError(f"out: expected {k!r} in {file} as {expected}, got {told.get(k, 'nothing')!r:.60}")
+    _check_classes(told.get('classes'), file)
+    return told
+
+# %% ../nbs/workshop/cli.ipynb #_check_classes
+def _check_classes(names, file):
+    "Refuse class names of a config.json that are no list of different strings"
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names) \
+            or len(set(names)) < len(names):
+        raise ValueError(f"out: expected 'classes' in {file} as a list of different names, got {names!r:.60}")
+
+# %% ../nbs/workshop/cli.ipynb #_listing
+def _listing(splits, data_root):
+    "File -> [class, bytes, split]; a split in memory is one file, with a fingerprint as its class"
+    def one(split, ds):
+        if not hasattr(ds, 'paths'): return {f'{split} images': [digest(ds.images, ds.labels), len(ds), split]}
+        return {Path(os.path.relpath(p, data_root)).as_posix(): [ds.classes[c], os.stat(p).st_size, split]
+                for p, c in zip(ds.paths, ds.labels.tolist())}
+    return {name: v for split, ds in splits.items() for name, v in one(split, ds).items()}
+
+# %% ../nbs/workshop/cli.ipynb #_read_listing
+def _read_listing(out, run):
+    "What data.json of the run `run` holds; raises `ValueError`"
+    file = Path(out)/'data.json'
+    try: doc = read_json(read_plain(file))
+    except (OSError, ValueError) as e:
+        raise ValueError(f"out: expected the data of the run in {file} ({e})") from None
+    if not isinstance(doc, dict) or not isinstance(doc.get('files'), dict) \
+            or not all(isinstance(v, list) and len(v) == 3 for v in doc['files'].values()):
+        raise ValueError(f"out: expected an object with 'run' and 'files' in {file}")
+    if doc.get('run') != run: raise ValueError(f"out: {file} belongs to another run than config.json beside it")
+    return doc['files']
+
+# %% ../nbs/workshop/cli.ipynb #_check_listing
+def _check_listing(old, new, out):
+    "Raise `ValueError` that names what differs between the files of the run in `out` and those there are now"
+    both = old.keys() & new.keys()
+    differs = {'missing': sorted(old.keys() - both), 'new': sorted(new.keys() - both),
+               'changed': sorted(f for f in both if old[f][:2] != new[f][:2])}
+    if not any(differs.values()):
+        differs = {'moved between train and test': sorted(f for f in both if old[f] != new[f])}
+    said = [f"{len(v)} {what} ({v[0]}{', …' if len(v) > 1 else ''})" for what, v in differs.items() if v]
+    if said:
+        raise ValueError(f"data: expected the images that the run in {out} began with, got {', '.join(said)}; "
+                         "bring those back, or begin a new run in another folder")
+
+# %% ../nbs/workshop/cli.ipynb #_continued
+def _check_new(out, overwrite):
+    "Refuse a folder that holds a run"
+    if not overwrite and (there := run_files(out)):
+        raise ValueError(f"out: {out} holds a run already ({there[0].name}): go on with it (--resume), "
+                         "choose another folder (--out), or replace it (--overwrite)")
+
+def _continued(out, settings, files):
+    "The id of the run in `out`; raises `ValueError` if it began with other settings, classes or images"
+    told = read_config(out)
+    for k in settings.keys() - {'data_root'}:
+        if told[k] != settings[k]:
+            raise ValueError(f"{k}: expected {told[k]!r}, with which the run in {out} began, got {settings[k]!r}")
+    _own_checkpoints(out, told)
+    if told['run'] is not None: _check_listing(_read_listing(out, told['run']), files, out)
+    return told['run']
+
+def _own_checkpoints(out, settings):
+    "The checkpoints of a run, newest first; raises `ValueError` if one belongs to another run"
+    found = list_checkpoints(out)
+    if all(_is_of(p, settings['run']) for p in found): return found
+    raise ValueError(f"out: config.json and the checkpoints in {out} belong to different runs")
 
 # %% ../nbs/workshop/cli.ipynb #_look
 def _look(splits, groups, eyes, cache_dir, verbose):
@@ -165,7 +257,21 @@ def _run_trainer(in_dim, feats, groups, settings, device, out, save_every, resum
         eval_loaders=run_tasks(feats['test'], feats['storm_test'], groups),
         eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
     if resume and list_checkpoints(out): return PlasticTrainer.resume(out, **args)
-    return PlasticTrainer(checkpoint_dir=out, **args)
+    trainer = PlasticTrainer(checkpoint_dir=out, **args)
+    if resume: trainer.run_id = settings['run']
+    return trainer
+
+# %% ../nbs/workshop/cli.ipynb #_folder_of
+@contextmanager
+def _folder_of(trainer, out, settings, files, overwrite):
+    "Hold the folder of a run; a new one begins with config.json and data.json"
+    with trainer._folder_lock(out):
+        if out and 'run' not in settings and not ranks()[0]:
+            _check_new(out, overwrite)
+            remove_run(out)
+            write_text_atomic(Path(out)/'data.json', json.dumps(dict(run=trainer.run_id, files=files)))
+            write_config(out, run=trainer.run_id, **settings)
+        yield
 
 # %% ../nbs/workshop/cli.ipynb #live
 def run(
@@ -180,41 +286,30 @@ def run(
     mode: str = 'plastic',  # mode of the calm phases
     storm_mode: str = '',  # mode of the storm; '' for panic, or auto where the calm phases are
     on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
+    white: int = 65535,  # 16-bit grey value that becomes white; 0: stretch each image on its own
     precision: str = 'auto',  # of eyes and brain: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
     device: str = 'auto',  # 'auto' takes a GPU if there is one
     cache_dir=None,  # where features are kept (None: `default_cache_dir()`)
     out=None,  # folder for config.json and checkpoints (None: nothing is written)
     save_every: int = 200,  # steps between checkpoints
     resume: bool = False,  # go on from the newest checkpoint in `out`
+    overwrite: bool = False,  # replace the run in `out`, which is refused otherwise
     verbose: bool = True,  # progress bars
 ) -> RunResult:
-    "Images, eyes, brain and curriculum from start to end"
+    "Images, eyes, brain and curriculum from start to end; raises `ValueError` or `CheckpointError`"
+    if resume and overwrite: raise ValueError("resume: expected either resume or overwrite, got both")
     device = some_device(device)
     eyes = PretrainedEyes(device, weights, model, precision)
-    splits, groups, source = run_data(data, data_root, eyes.transform, phases, on_error)
+    splits, groups, source = run_data(data, data_root, eyes.transform, phases, on_error, white)
     settings = {k: v for k, v in locals().items() if k in _SETTINGS} | dict(classes=splits['train'].classes)
-    if out and not resume and not ranks()[0]: write_config(out, **settings)
+    settings = json.loads(json.dumps(settings, default=str))
+    files = _listing(splits, data_root) if out else {}
+    if out and resume: settings['run'] = _continued(out, settings, files)
+    elif out and not ranks()[0]: _check_new(out, overwrite)
     feats, seconds, n_looked = _look(splits, groups, eyes, cache_dir, verbose)
     trainer = _run_trainer(eyes.out_dim, feats, groups, settings, device, out, save_every, resume)
-    trainer.train(verbose=verbose)
+    with _folder_of(trainer, out, settings, files, overwrite): trainer.train(verbose=verbose)
     return RunResult(trainer, seconds, sum(map(len, feats.values())), n_looked, source)
-
-# %% ../nbs/workshop/cli.ipynb #write_config
-def write_config(
-    out,  # folder of the run
-    **settings
-):
-    "Write the settings of a run to `out`/config.json"
-    Path(out).mkdir(parents=True, exist_ok=True)
-    (Path(out)/'config.json').write_text(json.dumps(settings, indent=1, default=str), encoding='utf-8')
-
-def read_config(
-    out,  # folder of the run
-) -> dict:
-    "The settings of a run; raises `ValueError` if there is none"
-    try: return json.loads((Path(out)/'config.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError) as e:
-        raise ValueError(f"out: expected a run with a config.json in {out} ({e})") from None
 
 # %% ../nbs/workshop/cli.ipynb #_phase_bands
 def _phase_bands(ax, trainer):
@@ -267,6 +362,8 @@ def command(
         print(f'{f.__name__}: {message}', file=sys.stderr)
         sys.exit(code)
     def main():
+        for s in (sys.stdout, sys.stderr):
+            if hasattr(s, 'reconfigure'): s.reconfigure(errors='replace')  # a locale that lacks a character
         parser = argument_parser(f)
         parser.error = lambda message: leave(2, f'{message} (--help lists what there is)')
         given = vars(parser.parse_args())
@@ -281,19 +378,30 @@ def command(
     return run
 
 # %% ../nbs/workshop/cli.ipynb #save_life
+def _report_html(trainer):
+    return (f'<meta charset="utf-8"><h1>plasticish</h1>{trainer.report()._repr_html_()}'
+            '<img src="life.png"><img src="results.png">')
+
 def save_run(
     result: RunResult,  # what `run` returned
     out,  # the folder
 ):
-    "Write history.csv, report.txt, report.html, results.png and life.png to a folder"
-    out, trainer = Path(out), result.trainer
+    "Write history.csv, report.txt, report.html, results.png and life.png; one `OSError` names what failed"
+    out, trainer, failed = Path(out), result.trainer, []
     out.mkdir(parents=True, exist_ok=True)
-    trainer.history.to_csv(out/'history.csv')
-    (out/'report.txt').write_text(f'{result}\n')
-    (out/'report.html').write_text(f'<meta charset="utf-8"><h1>plasticish</h1>{trainer.report()._repr_html_()}'
-                                   '<img src="life.png"><img src="results.png">')
-    trainer.plot_results().savefig(out/'results.png', bbox_inches='tight')
-    plot_run(result).savefig(out/'life.png')
+    write = {
+        'history.csv': trainer.history.to_csv,
+        'report.txt': lambda p: write_text_atomic(p, f'{result}\n'),
+        'report.html': lambda p: write_text_atomic(p, _report_html(trainer)),
+        'results.png': lambda p: trainer.plot_results().savefig(p, bbox_inches='tight'),
+        'life.png': lambda p: plot_run(result).savefig(p)}
+    for name, f in write.items():
+        try:
+            check_plain(out/name, links=False)
+            f(out/name)
+        except (OSError, ValueError, ImportError) as e: failed.append(f'{name} ({e})')
+    if trainer.save_error: failed.append(f'the last checkpoint ({trainer.save_error})')
+    if failed: raise OSError(f"out: could not write to {out}: {'; '.join(failed)}")
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_demo
 @command
@@ -302,6 +410,7 @@ def plasticish_demo(
     seed: int = 0,  # order and every draw
 ):
     "Digits 0-4, then 5-9, then a storm of inverted digits: offline, in under a minute"
+    if list_checkpoints(out): raise ValueError(f"out: {out} holds a run; choose another folder (--out)")
     result = run(seed=seed, cache_dir=Path(out)/'features')
     save_run(result, out)
     print(f"\n{result}\n\npicture: {Path(out)/'life.png'}")
@@ -320,23 +429,28 @@ def plasticish_run(
     mode: str = 'plastic',  # mode of the calm phases: plastic, auto (detects storms), panic, inference (watches)
     storm_mode: str = '',  # mode of the storm, likewise; default: panic, or auto with --mode auto
     on_error: str = 'raise',  # unreadable image files: 'raise', or 'skip' and count them
+    white: int = 65535,  # value of a 16-bit grey image that becomes white; 0: from its darkest to its brightest
     precision: str = 'auto',  # of eyes and brain: auto (bfloat16 where the hardware has it), float32, bfloat16
     device: str = 'auto',  # auto, cpu, cuda
     out: str = 'plasticish_run',  # folder for config, history, report, pictures, checkpoints
     cache_dir: str = '',  # folder for features; default: ~/.cache/plasticish
     save_every: int = 200,  # steps between checkpoints
     resume: bool = False,  # go on with the run in --out, with the settings it was begun with
+    overwrite: bool = False,  # replace the run in --out
+    quiet: bool = False,  # neither bars nor the report
 ):
     "Teach a brain the classes of an image collection in phases, then a storm, and report what it kept"
     told:dict = read_config(out) if resume else locals()
     with process_group(some_device(device)):
         result = run(**{k: told[k] for k in _SETTINGS}, device=device, out=out, cache_dir=cache_dir or None,
-                     save_every=save_every, resume=resume)
+                     save_every=save_every, resume=resume, overwrite=overwrite, verbose=not quiet)
         if ranks()[0]: return
     if result.trainer.at['phase'] < len(result.trainer.phases):
-        sys.exit(f'plasticish_run: stopped; go on with: plasticish_run --resume --out {out}')
-    save_run(result, out)
-    print(f"\n{result}\n\neverything is in {out}")
+        if result.trainer.save_error: raise result.trainer.save_error
+        sys.exit(f'plasticish_run: stopped; go on with: plasticish_run --resume --out {shlex.quote(out)}')
+    try: save_run(result, out)
+    finally: quiet or print(f'\n{result}\n')
+    if not quiet: print(f'everything is in {out}')
 
 # %% ../nbs/workshop/cli.ipynb #load_life
 def load_run(
@@ -344,11 +458,14 @@ def load_run(
     device='cpu',  # where brain and eyes go
 ) -> tuple:  # (brain, eyes, settings of the run)
     "The brain of a run as its newest checkpoint holds it; raises `ValueError` or `CheckpointError`"
-    settings, found = read_config(out), list_checkpoints(out)
+    settings = read_config(out)
+    found = _own_checkpoints(out, settings)
     if not found: raise ValueError(f"checkpoint: expected a run with a checkpoint in {out}, found none")
-    state = read_checkpoint(found[0])
     eyes = PretrainedEyes(device, settings['weights'], settings['model'], settings['precision'])
     brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
+    state = read_checkpoint(found[0], most_bytes(brain))
+    if not isinstance(state, dict) or 'brain' not in state:
+        raise ValueError(f"checkpoint: expected the state of a trainer in {found[0]}")
     brain.load_state_dict(state['brain'])
     return brain, eyes, settings
 
@@ -360,21 +477,38 @@ def _neighbours(why, names):
             for i, l, p, s, d, w in zip(*columns)]
 
 # %% ../nbs/workshop/cli.ipynb #predict_images
+def _seen(images, eyes, white, on_error):
+    "Images as the eyes want them, in batches of (file, image or error)"
+    for i in range(0, len(images), 64):
+        batch = []
+        for p in images[i:i + 64]:
+            try: batch.append((p, eyes.transform(open_image(p, white))))
+            except ValueError as e:
+                if on_error == 'raise': raise
+                batch.append((p, str(e)))
+        yield batch
+
+def _answers(brain, x, names, neighbours):
+    "What a brain says to features, as a list of plain dictionaries"
+    shares, reasons = brain(x), brain.memory.explain(x, neighbours)
+    return [dict(label=names[s.argmax()], score=s.max().item(), scores=dict(zip(names, s.tolist())),
+                 because=_neighbours(why, names)) for s, why in zip(shares, reasons)]
+
 def predict_images(
     out,  # the folder of a run
     images,  # image files
     neighbours: int = 3,  # memories to name for each answer
     device='cpu',  # where to compute
-) -> list:  # a dict per image: image, label, score, scores, because
-    "Labels, scores and the memories behind them; raises `ValueError` for a file that is no image"
+    on_error: str = 'raise',  # a file that is no image: 'raise' `ValueError`, or 'tell' in place of the answer
+) -> list:  # a dict per image: image, label, score, scores, because; or image, error
+    "Labels, scores and the memories behind them"
     brain, eyes, settings = load_run(out, device)
-    names = settings['classes']
-    x = eyes(torch.stack([eyes.transform(open_image(p)) for p in images]))
-    shares = brain(x)  # [B, C]
-    reasons = brain.memory.explain(brain.features(x), neighbours)
-    return [dict(image=str(p), label=names[share.argmax()], score=share.max().item(),
-                 scores=dict(zip(names, share.tolist())), because=_neighbours(why, names))
-            for p, share, why in zip(images, shares, reasons)]
+    answers = []
+    for batch in _seen(images, eyes, settings['white'], on_error):
+        good = [x for _, x in batch if not isinstance(x, str)]
+        said = iter(_answers(brain, eyes(torch.stack(good)), settings['classes'], neighbours) if good else ())
+        answers += [dict(image=str(p)) | (dict(error=x) if isinstance(x, str) else next(said)) for p, x in batch]
+    return answers
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_predict
 @command
@@ -386,13 +520,15 @@ def plasticish_predict(
     device: str = 'cpu',  # cpu, cuda
 ):
     "Ask a trained brain about images: label, score, and the memories that spoke for it"
-    answers = predict_images(checkpoint, images, neighbours, device)
-    if as_json: return print(json.dumps(answers, indent=1))
-    for a in answers:
+    answers = predict_images(checkpoint, images, neighbours, device, 'tell')
+    if as_json: print(json.dumps(answers, indent=1))
+    for a in answers if not as_json else ():
+        if 'error' in a: continue
         print(f"{a['image']}: {a['label']} ({100*a['score']:.1f} %)")
         for w in a['because']:
             print(f"    memory {w['id']}: {w['label']}, phase {w['phase']}, step {w['step']}: "
                   f"{100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (0 if the same)")
+    if bad := [a['error'] for a in answers if 'error' in a]: raise ValueError('; '.join(bad))
 
 # %% ../nbs/workshop/cli.ipynb #main
 COMMANDS = dict(demo=plasticish_demo, run=plasticish_run, predict=plasticish_predict)

@@ -4,19 +4,22 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, functools, hashlib, html, json, logging, math, os, pickle, signal, threading, weakref
+import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, signal, stat, threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 import numpy as np, torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'RENAMED', 'check_features', 'check_labels', 'check_count',
-           'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native', 'check_precision',
-           'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card',
-           'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'Uninterrupted', 'qualified', 'ordinary',
-           'no_grad', 'in_turn', 'Table', 'write_atomic', 'write_text_atomic']
+__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'RENAMED', 'check_features', 'check_labels',
+           'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
+           'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
+           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'Uninterrupted',
+           'qualified', 'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain', 'read_plain',
+           'lock_file', 'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -174,15 +177,6 @@ def in_bfloat16(
     "Whether `precision` means bfloat16 on `device`"
     return precision == 'bfloat16' or precision == 'auto' and bf16_is_native(device)
 
-# %% ../nbs/workshop/common.ipynb #_write_json
-def _write_json(path, obj):
-    "Write a small file atomically and flush it to disk"
-    tmp = Path(f'{path}.tmp')
-    with open(tmp, 'w', encoding='utf-8') as f:
-        json.dump(obj, f)
-        f.flush(); os.fsync(f.fileno())
-    os.replace(tmp, path)
-
 # %% ../nbs/workshop/common.ipynb #out_of_memory
 _NO_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'bad_alloc', 'alloc_failed',
               'could not create a primitive')
@@ -269,7 +263,22 @@ def glance_card(x, # what is described
     rows = ''.join(f'<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>' for k, v in facts.items())
     return f'<table><thead><tr><th colspan="2">{type(x).__name__}</th></tr></thead><tbody>{rows}</tbody></table>'
 
+# %% ../nbs/workshop/common.ipynb #read_json
+def _bounded(digits):
+    "An integer of JSON that some generator or tensor can hold"
+    if len(digits) < 21 and -2**63 <= (n := int(digits)) < 2**64: return n
+    raise ValueError(f'the number {digits:.30} is out of range')
+
+def read_json(
+    data: bytes,  # JSON that somebody may have forged
+):
+    "What the JSON says; raises `ValueError`, also for integers that no tensor can hold"
+    try: return json.loads(data, parse_int=_bounded)
+    except RecursionError: raise ValueError('it is nested too deeply') from None
+
 # %% ../nbs/workshop/common.ipynb #as_bytes
+MAX_JSON = 2**26 # bytes of settings in a state
+
 def as_bytes(x # plain data
             )->Tensor: # uint8 [n]
     "JSON in a tensor, so that a state dict can hold it"
@@ -279,9 +288,10 @@ def from_bytes(t:Tensor, # as from `as_bytes`
                kind:type # what it must be
               ):
     "The data that `as_bytes` was given; raises `ValueError`"
-    try: x = json.loads(bytes(t.tolist()))
-    except (ValueError, TypeError, AttributeError, RecursionError) as e:
-        raise ValueError(f'expected JSON in a tensor of bytes ({e})') from None
+    if not isinstance(t, Tensor) or t.dtype != torch.uint8 or t.ndim != 1 or len(t) > MAX_JSON:
+        raise ValueError(f'expected JSON in a tensor of at most {MAX_JSON} bytes')
+    try: x = read_json(bytes(t.tolist()))
+    except ValueError as e: raise ValueError(f'expected JSON in a tensor of bytes ({e})') from None
     if not isinstance(x, kind): raise ValueError(f'expected a {kind.__name__}, got {type(x).__name__}')
     return x
 
@@ -453,15 +463,62 @@ class Table:
     def _repr_html_(self):
         def row(cells, tag): return '<tr>' + ''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells) + '</tr>'
         body = '\n'.join(row(r, 'td') for r in self.rows)
-        note = f'<p>{html.escape(self._note)}</p>' if self.note else ''
+        note = f'<p>{html.escape(self.note)}</p>' if self.note else ''
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
 
+# %% ../nbs/workshop/common.ipynb #progress_bar
+def progress_bar(
+    show: bool,  # False: no bar; True: one, unless TQDM_DISABLE is set
+    **kwargs,  # as of `tqdm`
+):
+    "A progress bar"
+    from tqdm.auto import tqdm
+    off = not show or os.environ.get('TQDM_DISABLE', '0').lower() not in ('', '0', 'false', 'no')
+    return tqdm(**kwargs, disable=off)
+
+# %% ../nbs/workshop/common.ipynb #check_plain
+def check_plain(
+    path,  # of a file; anything else than a path passes
+    links: bool = True,  # a link to a plain file will do
+):
+    "Raise `OSError` if there is a folder, a device, a pipe or another thing that is no plain file at `path`"
+    if not isinstance(path, str | os.PathLike): return
+    try: mode = (os.stat if links else os.lstat)(path).st_mode
+    except FileNotFoundError: return
+    if not stat.S_ISREG(mode): raise OSError(f'{path} is no plain file')
+
+# %% ../nbs/workshop/common.ipynb #read_plain
+def read_plain(
+    path,  # of a file
+) -> bytes:
+    "What a plain file holds; raises `OSError`"
+    check_plain(path)
+    return Path(path).read_bytes()
+
+def lock_file(
+    path,  # of the lock
+    **kwargs,  # as of `FileLock`
+) -> FileLock:
+    "A lock held by way of a plain file; raises `OSError` if a link or something else is there"
+    check_plain(path, links=False)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0), 0o666))
+    return FileLock(str(path), **kwargs)
+
 # %% ../nbs/workshop/common.ipynb #_fsync
+_NO_FSYNC = errno.EINVAL, errno.EACCES, errno.EPERM, errno.EBADF, errno.ENOTSUP  # a system that does not sync folders
+
 def _fsync(path):
-    "Force a file or a folder to the disk"
-    fd = os.open(path, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
+    "Force a file to the disk"
+    with open(path, 'r+b') as f: os.fsync(f.fileno())
+
+def _fsync_folder(path):
+    "Force the names in a folder to the disk, where the system can"
+    try:
+        fd = os.open(path, os.O_RDONLY)
+        try: os.fsync(fd)
+        finally: os.close(fd)
+    except OSError as e:
+        if e.errno not in _NO_FSYNC: raise
 
 # %% ../nbs/workshop/common.ipynb #write_atomic
 def write_atomic(
@@ -469,12 +526,12 @@ def write_atomic(
     write,  # called with the name of a temporary file beside it, which it makes
 ):
     "Let `write` make a file, then give it its name, so that it appears whole or not at all"
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    tmp = path.with_name(f'.{path.name}.{secrets.token_hex(8)}.tmp')
     try:
         write(tmp)
         _fsync(tmp)
         os.replace(tmp, path)
-        _fsync(path.parent)
+        _fsync_folder(path.parent)
     finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/workshop/common.ipynb #write_atomically
@@ -484,4 +541,4 @@ def write_text_atomic(
 ):
     "Write `text` so that `path` holds the old text or all of the new one, whenever the process is killed"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda tmp: tmp.write_text(text, encoding='utf-8'))
+    write_atomic(path, lambda tmp: tmp.write_bytes(text.encode('utf-8', 'surrogateescape')))  # odd file names too

@@ -6,14 +6,15 @@
 __all__ = ['PRECISIONS', 'StoredRows', 'PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'tensors_alone', 'export']
 
 # %% ../nbs/workshop/deploy.ipynb #imports
-import json, os
+import io, json, os
 from pathlib import Path
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, widened
-from .common import in_turn
-from .consolidation import CoreWeights, EvidenceCore
+from .brain import NEAR, TODAY, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, widened
+from .common import in_turn, write_atomic
+from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended
+from .experts import followed, log_shares, pooled, specialist
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
 from .search import pack
@@ -60,20 +61,44 @@ class _LayerAnswer(nn.Module):
             self.register_buffer('gate', layer.gate.cpu().clone())
 
     def forward(self,
-                x:Tensor # features [B,D]
+                x:Tensor, # features [B,D]
+                power:float # to which they are compressed
                )->tuple: # what goes on [B,D], activity of its readers [B,R] or None
         "Input plus gated reconstruction, and what is read"
         u = F.normalize(x, dim=1)
-        code = None if self.read is None else self.read(u).relu()
+        code = None if self.read is None else self.read(blended(u, power)).relu()
         if self.encoder is not None:
             winners = k_winners(self.encoder(u), self.k)
             x = x + self.gate * sparse_matmul(*winners, self.decoder)
         return x, code
 
+class _RecentAnswer(nn.Module):
+    "`RecentReadouts` that have stopped learning"
+    weight:Tensor; known:Tensor
+
+    def __init__(self,
+                 recent:RecentReadouts,
+                 precision:str # of its directions, as in `StoredRows`
+                ):
+        super().__init__()
+        self.power, self.direct = recent.power, recent.direct
+        self.encoder = StoredRows(recent.encoder.cpu().clone(), precision)
+        for name in ('weight', 'known'): self.register_buffer(name, getattr(recent, name).cpu().clone())
+
+    def forward(self,
+                f:Tensor # features [B,D]
+               )->Tensor: # class scores [L,B,C]
+        "What each timescale says"
+        u = F.normalize(f, dim=1)
+        h = self.encoder(blended(u, self.power)).relu()
+        return (torch.cat([h, u], 1) if self.direct else h) @ self.weight
+
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer
 class PlasticAnswer(nn.Module):
     "What a `PlasticBrain` answers, in tensors alone: features [B,D] -> class shares [B,C]"
     calm:Tensor; storm:Tensor # what the layers are read with
+    lasting:Tensor; today:Tensor # weights of the pools
+    recent:_RecentAnswer|None # None where only the memory answers
 
     def __init__(self,
                  brain:PlasticBrain, # as it is now
@@ -83,8 +108,9 @@ class PlasticAnswer(nn.Module):
         m, n = brain.memory, brain.memory.count
         self.power, self.published = brain.power, brain.published
         self.temperature, self.k, self.n_classes = m.temperature, min(m.k_neighbors, n), m.n_classes
-        self.sharpness = brain.readout_weight if any(r.fitted for r in brain._readouts) else 0.
-        self.layers = nn.ModuleList(_LayerAnswer(l, self.sharpness > 0, precision) for l in brain.brain)
+        self.reads = bool(brain.readout_weight and brain.brain and any(r.fitted for r in brain._readouts))
+        self.layers = nn.ModuleList(_LayerAnswer(l, self.reads, precision) for l in brain.brain)
+        self.recent = _RecentAnswer(brain.recent, precision) if brain.readout_weight else None
         self.any_temporary = bool(m.temporary.any())
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
         self.keys = StoredRows(self._whitened_keys(m, slice(0, n)), precision) if n else None
@@ -95,7 +121,8 @@ def _tensors(self:PlasticAnswer, brain, m, stored):
     "Names and tensors of what an answer needs beside keys and layers"
     yield from (('labels', m.labels[stored]), ('temporary', m.temporary[stored].long()))
     if m.metric is not None: yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener))
-    if not self.sharpness: return
+    yield from (('lasting', brain.lasting.weight), ('today', brain.today.weight))
+    if not self.reads: return
     calm, storm = brain.readout.weight, brain.storm_readout
     yield from (('calm', calm), ('storm', storm.weight if storm.fitted else 0*calm))
 
@@ -108,34 +135,41 @@ def _whitened_keys(self:PlasticAnswer, m, stored):
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-_consult
 @patch
-def _vote(self:PlasticAnswer, q):
-    "The memory's vote [B,C], and the share of it that temporary items cast [B,1]"
-    if self.keys is None: return q.new_zeros(q.shape[0], self.n_classes), None
+def _votes(self:PlasticAnswer, q):
+    "The votes of all neighbours and of the nearest [B,C], and the share of temporary items [B,1]"
+    if self.keys is None: return [q.new_zeros(q.shape[0], self.n_classes)]*2, None
     q = F.normalize(q, dim=1)
     if hasattr(self, 'whitener'): q = F.normalize((q - self.mean) @ self.whitener.T, dim=1)
     sim, slots = self.keys(q).topk(self.k)
-    shares = vote(sim, self.labels[slots], self.n_classes, self.temperature)
-    if not self.any_temporary: return shares, None
-    return shares, vote(sim, self.temporary[slots], 2, self.temperature)[:, 1:]
+    labels = self.labels[slots]
+    votes = [vote(sim[:, :k], labels[:, :k], self.n_classes, self.temperature) for k in (self.k, NEAR)]
+    return votes, vote(sim, self.temporary[slots], 2, self.temperature)[:, 1:] if self.any_temporary else None
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-forward
 @patch
 def forward(self:PlasticAnswer,
             x:Tensor # features [B,D]
            )->Tensor: # class shares [B,C]
-    "The memory's vote times the layers' prediction"
+    "The pooled answer of vote, readouts and timescales"
     out = f = compress(x, self.power)
     codes = []
     for layer in self.layers:
-        out, code = layer(out)
+        out, code = layer(out, self.power)
         codes.append(code)
-    shares, in_storm = self._vote(out if self.published else f)
-    if not (codes and self.sharpness): return shares
+    votes, in_storm = self._votes(out if self.published else f)
+    if self.recent is None: return votes[0]
+    score = self._score(codes, in_storm) if self.reads else f.new_zeros(f.shape[0], 1)
+    C = max(votes[0].shape[1], score.shape[1], self.recent.known.shape[1])
+    lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), widened(score, C)], 2), self.lasting)
+    known = widened(self.recent.known, C)
+    return followed(lasting, specialist(widened(self.recent(f), C), known, lasting), self.today, known[TODAY])
+
+@patch
+def _score(self:PlasticAnswer, codes, in_storm):
+    "What the layers predict [B,C]"
     h = torch.cat(codes, 1)                                         # [B,R]
     score = h @ self.calm
-    if in_storm is not None: score = mix(score, h @ self.storm, in_storm.sqrt())
-    wide = max(shares.shape[1], score.shape[1])
-    return ((widened(shares, wide) + 1e-3).log() + self.sharpness * widened(score, wide)).softmax(1)
+    return score if in_storm is None else mix(score, h @ self.storm, in_storm.sqrt())
 
 # %% ../nbs/workshop/deploy.ipynb #TriarchicAnswer
 class TriarchicAnswer(nn.Module):
@@ -251,12 +285,10 @@ def _class_names(classes, n):
     return list(classes)
 
 def _write(program, file, about):
-    "Write the file under another name first, so that it appears only when it is whole"
-    new = file.with_name(f'.{file.stem}.{os.getpid()}.pt2')
-    try:
-        torch.export.save(program, new, extra_files={'about.json': json.dumps(about)})
-        os.replace(new, file)
-    finally: new.unlink(missing_ok=True)
+    "Write the file, so that it appears only when it is whole"
+    whole = io.BytesIO()
+    torch.export.save(program, whole, extra_files={'about.json': json.dumps(about)})
+    write_atomic(file, lambda tmp: tmp.write_bytes(whole.getbuffer()))
 
 # %% ../nbs/workshop/deploy.ipynb #tensors_alone
 @in_turn

@@ -9,6 +9,7 @@ __all__ = ['PlasticClassifier', 'in_order_of_appearance']
 import inspect
 import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
+from fastcore.docments import docments
 from .brain import PlasticBrain
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
@@ -35,6 +36,11 @@ class PlasticClassifier:
         self.temperature, self.shrinkage, self.readout = temperature, shrinkage, readout
         self.power, self.bias, self.mode, self.random_state = power, bias, mode, random_state
         self.device, self.precision = device, precision
+
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-doc
+PlasticClassifier.__doc__ = '\n'.join([
+    f'{PlasticClassifier.__doc__}', '', 'Parameters', '----------',
+    *(f'{k}: {about}' for k, about in docments(PlasticClassifier, returns=False).items() if about)])
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-get_params
 @patch
@@ -109,12 +115,6 @@ def _learn(self:PlasticClassifier, X, y, classes, reset):
     for a, b in zip(self._rows(X).split(1024), codes.split(1024)): self.brain_.train_step(a, b, self.mode)
     return self
 
-@patch
-def _flush(self:PlasticClassifier):
-    "Bring the brain up to date if it has learned since it last was"
-    r, m = self.brain_.readout.counters, self.brain_.memory.metric
-    if r[0] or r[1] != r[2] or m is not None and m.count.sum() != m.fitted: self.brain_.consolidate()
-
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-fit
 @patch
 def fit(self:PlasticClassifier,
@@ -122,7 +122,7 @@ def fit(self:PlasticClassifier,
         y # labels [n]
        )->PlasticClassifier: # itself
     "Learn from the beginning"
-    self._learn(X, y, None, True)._flush()
+    self._learn(X, y, None, True).brain_.consolidate()
     return self
 
 @patch
@@ -144,7 +144,6 @@ def predict_proba(self:PlasticClassifier,
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
     x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
-    self._flush()
     n, C = len(x), len(self._labels)
     x = torch.cat([x, x[-1:].expand(-n % block, -1)])
     p = torch.cat([self.brain_(b).cpu() for b in x.split(block)])[:n].double()
@@ -178,7 +177,26 @@ def explain(self:PlasticClassifier,
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
     x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
-    self._flush()
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
             for w in self.brain_.explain(x, k)]
+
+# %% ../nbs/workshop/estimator.ipynb #get_metadata_routing
+@patch
+def get_metadata_routing(self:PlasticClassifier):
+    "Which metadata the methods ask for, as scikit-learn wants it"
+    from sklearn.utils.metadata_routing import MetadataRequest
+    if hasattr(self, '_metadata_request'): return self._metadata_request
+    asked = MetadataRequest(owner=self)
+    asked.score.add_request(param='sample_weight', alias=None)
+    return asked
+
+@patch
+def set_score_request(self:PlasticClassifier, *,
+                      sample_weight:bool|str|None=None # True: route it to `score`; False: keep it away; a name: route that
+                     )->PlasticClassifier: # itself
+    "Ask scikit-learn to route `sample_weight` to `score`"
+    asked = self.get_metadata_routing()
+    asked.score.add_request(param='sample_weight', alias=sample_weight)
+    self._metadata_request = asked
+    return self

@@ -4,24 +4,27 @@
 
 # %% auto #0
 __all__ = ['MEASURES', 'TASKS', 'rivals', 'brains', 'rival_grids', 'Stage', 'Curriculum', 'two_worlds', 'split_classes',
-           'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream', 'Sealed', 'Splits', 'subsample',
-           'Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'add_gram_', 'Ridge', 'RanPAC', 'softmax_gradient',
-           'softmax_fisher', 'Standardise', 'Softmax', 'OnlineEWC', 'Reservoir', 'Replay', 'Joint', 'code_key', 'Arena',
-           'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic']
+           'domains_in_turn', 'alternating_storms', 'digit_halves', 'split_orders', 'blurred', 'stream', 'Sealed',
+           'Splits', 'subsample', 'code_key', 'Arena', 'mean_and_sd', 'over_orders', 'Triarchic', 'Plastic', 'Cells',
+           'wide', 'against', 'lesson', 'prequential', 'through_blur', 'tune_stream']
 
 # %% ../nbs/08_experiments.ipynb #imports
-import ast, base64, dis, hashlib, inspect, itertools, json, math, textwrap, time
+import ast, base64, dis, hashlib, inspect, itertools, json, math, os, textwrap, time
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain
-from .common import check_features, check_labels, figure_style, log, write_text_atomic
+from .common import figure_style, log, write_text_atomic
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
-from .metrics import continual_metrics
+from .metrics import anytime_accuracy, calibration_error, continual_metrics, negative_log_likelihood
+from .rivals import (
+    FeCAM, KLDA, ClassMean, Joint, Learner, Neighbours, OnlineEWC, RanPAC, RanPACSearch, Replay, Ridge, Softmax,
+    StreamingLDA, StreamingQDA)
+from .sets import Stream, class_groups
 from .sparse_layer import SparseProjection
 
 # %% ../nbs/08_experiments.ipynb #Stage
@@ -63,15 +66,20 @@ def two_worlds(first='vehicles', storm=False) -> Curriculum:
 
 # %% ../nbs/08_experiments.ipynb #split_classes
 def split_classes(
-    order=range(10), per=2,
+    order=range(10),
+    per=2, # classes of a stage; a list gives each stage its own number
     name='split', # of the curriculum
 ) -> Curriculum:
     "`per` classes at a time in this `order` (Split-CIFAR-10 when 5 × 2)"
-    order = [int(c) for c in order]
-    if len(set(order)) != len(order) or len(order) % per:
-        raise ValueError(f'order: expected distinct labels in groups of {per}, got {order}')
-    groups = [tuple(order[i:i+per]) for i in range(0, len(order), per)]
-    return Curriculum(name, tuple(Stage('+'.join(map(str, g)), g) for g in groups))
+    return Curriculum(name, tuple(Stage('+'.join(map(str, g)), g) for g in class_groups(order, per)))
+
+def domains_in_turn(
+    domains, # names, in order
+    groups, # of classes that come one after the other within each domain
+) -> Curriculum:
+    "Every domain in turn, in each the `groups` of classes in turn"
+    stages = [Stage(f'{d} {i}' if len(groups) > 1 else d, tuple(g), d) for d in domains for i, g in enumerate(groups)]
+    return Curriculum('→'.join(domains), tuple(stages))
 
 # %% ../nbs/08_experiments.ipynb #alternating_storms
 def alternating_storms(
@@ -131,14 +139,22 @@ class Sealed:
     "Test data that can be scored and never read"
     def __init__(self,
         ds:FeatureDataset): # test images nobody may read
-        def _hits(predict, chunk=500):
+        def _hits(predict, chunk=500, classes=None):
             rows = zip(ds.features.split(chunk), ds.labels.split(chunk))
-            return torch.cat([_answer(predict, x) == y for x, y in rows])
-        self.correct = _hits
+            right = torch.cat([_answer(predict, x) == y for x, y in rows])
+            return right if classes is None else right[torch.isin(ds.labels, torch.tensor(list(classes)))]
+        def _calibration(shares, chunk=500):
+            with torch.no_grad(): p = [shares(x.clone()) for x in ds.features.split(chunk)]
+            if p[0] is None: return {}
+            p, y = torch.cat(p).numpy(), ds.labels.numpy()
+            return dict(ece=calibration_error(p, y), nll=negative_log_likelihood(p, y))
+        self.correct, self.calibration = _hits, _calibration
         self._n = len(ds)
     def __len__(self): return self._n
-    def __getattr__(self, name): raise PermissionError(f'{name}: test data are sealed; only .correct(predict) is open')
-    def __getitem__(self, i): raise PermissionError(f'[{i}]: test data are sealed; only .correct(predict) is open')
+    def __getattr__(self, name): raise PermissionError(f'{name}: test data are {_OPEN}')
+    def __getitem__(self, i): raise PermissionError(f'[{i}]: test data are {_OPEN}')
+
+_OPEN = 'sealed; only .correct and .calibration are open'
 
 def _answer(predict, x):
     "`predict(x)` on a copy of `x`, checked to be one label per row"
@@ -152,13 +168,14 @@ def _answer(predict, x):
 class Splits:
     "Feature sets by name, with the test sets sealed"
     def __init__(self, features:dict):  # of FeatureDataset: 'train', 'valid', 'test', 'storm_train', …
-        if 'train' not in features: raise ValueError(f"features: expected a dict with 'train', got {list(features)}")
+        trains = [k for k in features if k.split('_')[-1] == 'train']
+        if not trains: raise ValueError(f"features: expected a dict with 'train' or '…_train', got {list(features)}")
         shut = {k for k in features if k.split('_')[-1] == 'test'}
         self._open = {k: v for k, v in features.items() if k not in shut}
-        self._sealed = lambda stage: Sealed(_read(features[stage.key('test')], stage.classes))
+        self._sealed = lambda *stages: Sealed(_joined([_read(features[s.key('test')], s.classes) for s in stages]))
         self._parts = {}
         self.digest = '-'.join(k + features[k].fingerprint() for k in sorted(features))
-        self.in_dim = features['train'].features.shape[1]
+        self.in_dim = features[trains[0]].features.shape[1]
         self.n_classes = 1 + max(int(v.labels.max()) for v in features.values())
 
     def part(self, split:str, stage:Stage) -> FeatureDataset:
@@ -172,10 +189,10 @@ class Splits:
 
     def judge(self,
         split:str, # 'valid' or 'test'
-        stage:Stage
+        *stages:Stage
     ) -> Sealed:
-        "A scorer for `stage`: of the sealed test set, or of 'valid'"
-        return self._sealed(stage) if split == 'test' else Sealed(self.part(split, stage))
+        "One scorer for these `stages`: of the sealed test set, or of 'valid'"
+        return self._sealed(*stages) if split == 'test' else Sealed(_joined([self.part(split, s) for s in stages]))
 
 # %% ../nbs/08_experiments.ipynb #read-classes
 def _read(ds, classes) -> FeatureDataset:
@@ -184,6 +201,12 @@ def _read(ds, classes) -> FeatureDataset:
         raise ValueError(f'classes: expected labels of the features, got {sorted(missing)}')
     x, y = ds.subset(classes=classes)[:]
     return FeatureDataset(x, y, ds.classes)
+
+def _joined(parts) -> FeatureDataset:
+    "All rows of these sets"
+    if len(parts) == 1: return parts[0]
+    x, y = torch.cat([p.features for p in parts]), torch.cat([p.labels for p in parts])
+    return FeatureDataset(x, y, parts[0].classes)
 
 # %% ../nbs/08_experiments.ipynb #thin
 def subsample(
@@ -196,315 +219,6 @@ def subsample(
         order = torch.randperm(len(ds), generator=torch.Generator().manual_seed(seed))
         return ds.subset(index=order[:n].sort()[0])
     return {k: cut(v, train if k.split('_')[-1] == 'train' else rest) for k, v in features.items()}
-
-# %% ../nbs/08_experiments.ipynb #Learner
-class Learner:
-    "Base of all that enter the arena: `partial_fit` in stream order, `predict`, a name, a size"
-    name, order_free = 'learner', False
-    late:tuple[str, ...] = ()
-    def __init__(self,
-        in_dim:int, # width D of the features
-        n_classes:int, # classes C
-        seed:int=0):   # fixes every draw
-        self.in_dim, self.n_classes, self.n_seen, self.stale = in_dim, n_classes, 0, True
-        self.rng = torch.Generator().manual_seed(seed)
-    def learn(self, x, y):
-        "Learn features `x` [B,D] with labels `y` [B]"
-        raise NotImplementedError
-    def answer(self, x):
-        "Labels [B] of features `x` [B,D]"
-        raise NotImplementedError
-    def partial_fit(self,
-        x:Tensor,  # features [B,D]
-        y:Tensor): # labels [B]
-        "Learn from features [B,D] with labels [B], checked before anything changes"
-        x = check_features(x, self.in_dim); y = check_labels(y, self.n_classes, len(x))
-        self.learn(x, y); self.n_seen += len(x)
-    def predict(self, x:Tensor) -> Tensor: # labels [B]
-        "Labels [B] int64 of features [B,D]"
-        if not self.n_seen: raise ValueError('predict: expected a learner that has learned something, got a new one')
-        return self.answer(check_features(x, self.in_dim))
-    def end_phase(self): "Called after a stage, if the curriculum gives boundaries"
-    def nbytes(self) -> int:
-        "Bytes of everything that was learned or kept"
-        return sum(t.untyped_storage().nbytes() for t in _tensors(self, {}, set()).values())
-
-# %% ../nbs/08_experiments.ipynb #_tensors
-def _tensors(o, found, seen):
-    "Every tensor reachable from `o`, by storage"
-    if isinstance(o, Tensor): found[o.untyped_storage().data_ptr()] = o
-    elif id(o) in seen or isinstance(o, (type, FunctionType)): return found
-    seen.add(id(o))
-    inside = (o.values() if isinstance(o, dict) else o if isinstance(o, (list, tuple))
-              else vars(o).values() if hasattr(o, '__dict__') else ())
-    for v in inside: _tensors(v, found, seen)
-    return found
-
-# %% ../nbs/08_experiments.ipynb #ClassMean
-class ClassMean(Learner):
-    "Nearest class mean (Mensink et al. 2013)"
-    name, order_free = 'class mean', True
-    def __init__(self, in_dim, n_classes, seed=0, metric='euclidean'):  # or 'cosine': unit-length features
-        super().__init__(in_dim, n_classes, seed)
-        self.metric = metric
-        self.count, self.total = torch.zeros(n_classes), torch.zeros(n_classes, in_dim, dtype=torch.float64)
-    def _see(self, x): return F.normalize(x, dim=1) if self.metric == 'cosine' else x
-    def learn(self, x, y):
-        self.total.index_add_(0, y, self._see(x).double()); self.count += y.bincount(minlength=self.n_classes)
-    def means(self):
-        "Mean of each class [C,D]"
-        return (self.total/self.count.clamp(min=1)[:, None]).float()  # [C,D]
-    def answer(self, x):
-        return torch.cdist(self._see(x), self.means()).masked_fill(self.count == 0, math.inf).argmin(1)
-
-# %% ../nbs/08_experiments.ipynb #Neighbours
-class Neighbours(Learner):
-    "k nearest neighbours by cosine, majority vote (Cover & Hart 1967)"
-    name, order_free, late = 'kNN', True, ('k',)
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        k=50): # neighbours that vote
-        super().__init__(in_dim, n_classes, seed)
-        self.k, self.keys, self.labels = k, [], []
-    def learn(self, x, y): self.keys.append(F.normalize(x, dim=1)); self.labels.append(y)
-    def answer(self, x):
-        if len(self.keys) > 1: self.keys, self.labels = [torch.cat(self.keys)], [torch.cat(self.labels)]
-        sim = F.normalize(x, dim=1) @ self.keys[0].T                                                     # [B,N]
-        voters = self.labels[0][sim.topk(min(self.k, sim.shape[1]))[1]]                                  # [B,k]
-        return torch.zeros(len(x), self.n_classes).scatter_add_(1, voters, torch.ones(voters.shape)).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #StreamingLDA
-class StreamingLDA(ClassMean):
-    "Streaming linear discriminant analysis (Hayes & Kanan 2020), with exact within-class covariance"
-    name, late = 'streaming LDA', ('shrinkage',)
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        shrinkage=1e-2): # share of the identity in the covariance
-        super().__init__(in_dim, n_classes, seed)
-        self.shrinkage, self.second = shrinkage, torch.zeros(in_dim, in_dim, dtype=torch.float64)
-    def learn(self, x, y):
-        super().learn(x, y)
-        self.second.addmm_(x.double().T, x.double()); self.stale = True
-    def solve(self):
-        "Weights [C,D] and biases [C] of the linear discriminant"
-        mu = self.total/self.count.clamp(min=1)[:, None]                                                 # [C,D]
-        within = (self.second - self.total.T @ mu)/self.count.sum()                                      # [D,D]
-        ridge = self.shrinkage*within.trace()/self.in_dim
-        within = (1 - self.shrinkage)*within + ridge*torch.eye(self.in_dim)
-        w = torch.linalg.solve(within, mu.T).T
-        return w.float(), (-(w*mu).sum(1)/2).float()
-    def answer(self, x):
-        if self.stale: self.solved, self.stale = self.solve(), False
-        return (x @ self.solved[0].T + self.solved[1]).masked_fill(self.count == 0, -math.inf).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #add_gram_
-def add_gram_(
-    G:Tensor,
-    h:Tensor, # rows [N,M]
-    block:int=500, # side of a block
-) -> Tensor:
-    "Add hᵀh ([N,M] → [M,M]) to the blocks of `G` on and above the diagonal"
-    for i in range(0, len(G), block):
-        for j in range(i, len(G), block):
-            G[i:i+block, j:j+block].addmm_(h[:, i:i+block].T, h[:, j:j+block])
-    return G
-
-# %% ../nbs/08_experiments.ipynb #Ridge
-class Ridge(Learner):
-    "Ridge regression on one-hot targets from accumulated sums"
-    name, order_free, late = 'ridge', True, ('ridge',)
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        ridge=1., # weight of the penalty
-        dtype=torch.float64, # of the sums
-        wait=4096): # samples that wait for one large product
-        super().__init__(in_dim, n_classes, seed)
-        self.ridge, self.wait, self.pending = ridge, wait, []
-        M = self.width()
-        self.G, self.C = torch.zeros(M, M, dtype=dtype), torch.zeros(M, n_classes, dtype=dtype)
-    def width(self):
-        "Features after `features`"
-        return self.in_dim + 1
-    def features(self, x):
-        "What is regressed on: the features `x` and a constant, [B,D+1]"
-        return F.pad(x, (0, 1), value=1.)  # [B,D+1]
-    def learn(self, x, y):
-        self.pending.append((x, y)); self.stale = True
-        if sum(len(x) for x, _ in self.pending) >= self.wait: self.absorb()
-    def answer(self, x):
-        if self.stale: self.W, self.stale = self.solve(), False
-        return (self.features(x) @ self.W).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #Ridge-solve
-@patch
-def absorb(self:Ridge):
-    "Move the waiting samples into the sums"
-    if not self.pending: return
-    x, y = map(torch.cat, zip(*self.pending)); self.pending = []
-    h = self.features(x).to(self.G.dtype)
-    add_gram_(self.G, h); self.C.addmm_(h.T, F.one_hot(y, self.n_classes).to(h.dtype))
-
-@patch
-def solve(self:Ridge):
-    "Weights [M,C]; falls back to a least-squares solve where rounding makes the Cholesky factor fail"
-    self.absorb()
-    A = self.G.clone(); A.diagonal().add_(self.ridge)
-    U, bad = torch.linalg.cholesky_ex(A, upper=True)
-    if bad: raise ValueError(f'ridge: {self.ridge} is too small for {self.G.dtype} sums of this size')
-    return torch.cholesky_solve(self.C, U, upper=True).float()
-
-# %% ../nbs/08_experiments.ipynb #RanPAC
-class RanPAC(Ridge):
-    "Random ReLU features and ridge regression (McDonnell et al. 2023)"
-    name, order_free = 'RanPAC', False
-    def __init__(self,
-        in_dim, n_classes, seed=0, ridge=1e4,
-        M=10_000, # random features
-        dtype=torch.float32
-    ):
-        self.M = M
-        super().__init__(in_dim, n_classes, seed, ridge, dtype)
-        self.P = torch.randn(in_dim, M, generator=self.rng)
-    def width(self): return self.M
-    def features(self, x): return (x @ self.P).relu_()                                                   # [B,M]
-
-# %% ../nbs/08_experiments.ipynb #softmax_gradient
-def softmax_gradient(
-    W:Tensor, # weights [C,D]
-    x:Tensor, # features [B,D]
-    y:Tensor, # labels [B]
-) -> Tensor:
-    "Gradient [C,D] of the mean cross-entropy of softmax(W x)"
-    p = (x @ W.T).softmax(1)                                                                             # [B,C]
-    p[torch.arange(len(y)), y] -= 1
-    return p.T @ x/len(x)
-
-def softmax_fisher(
-    W:Tensor, # weights [C,D]
-    x:Tensor, # features [B,D]
-) -> Tensor:
-    "Diagonal Fisher information [C,D], mean over the rows of x: p(1-p) x²"
-    p = (x @ W.T).softmax(1)
-    return (p*(1 - p)).T @ x.square()/len(x)
-
-# %% ../nbs/08_experiments.ipynb #Standardise
-class Standardise:
-    "(x - mean)/sd with running moments (Welford 1962; Chan et al. 1979)"
-    def __init__(self,
-        dim:int): # width of the features
-        self.n, self.mean, self.square = 0, torch.zeros(dim), torch.zeros(dim)
-    def update(self, x):
-        "Take the features `x` [B,D] into mean and variance"
-        n, mean = self.n + len(x), x.mean(0)
-        self.square += (x - mean).square().sum(0) + (mean - self.mean).square()*self.n*len(x)/n
-        self.mean += (mean - self.mean)*len(x)/n; self.n = n
-    def __call__(self, x): return (x - self.mean)*(self.square/max(self.n, 1) + 1e-6).rsqrt()
-
-# %% ../nbs/08_experiments.ipynb #Softmax
-class Softmax(Learner):
-    "Softmax regression, one Adam step per batch"
-    name = 'naive softmax'
-    def __init__(self,
-        in_dim, n_classes, seed=0,
-        lr=1e-3): # step size of Adam
-        super().__init__(in_dim, n_classes, seed)
-        self.lr, self.scale = lr, Standardise(in_dim)
-        self.reset()
-    def reset(self):
-        "Zero weights [C,D+1] and a new optimiser"
-        self.W = torch.zeros(self.n_classes, self.in_dim + 1)
-        self.optimiser = torch.optim.Adam([self.W], self.lr)
-    def features(self, x):
-        "The features `x`, standardised, and a constant, [B,D+1]"
-        return F.pad(self.scale(x), (0, 1), value=1.)  # [B,D+1]
-    def gradient(self, x, y):
-        "Gradient [C,D+1] of the loss on `x`, `y`"
-        return softmax_gradient(self.W, self.features(x), y)
-    def step(self, x, y):
-        "One step of Adam on `x`, `y`"
-        self.W.grad = self.gradient(x, y); self.optimiser.step()
-    def learn(self, x, y): self.scale.update(x); self.step(x, y)
-    def answer(self, x): return (self.features(x) @ self.W.T).argmax(1)
-
-# %% ../nbs/08_experiments.ipynb #OnlineEWC
-class OnlineEWC(Softmax):
-    "Softmax regression with online elastic weight consolidation (Kirkpatrick et al. 2017; Schwarz et al. 2018)"
-    name = 'online EWC'
-    def __init__(self,
-        in_dim, n_classes, seed=0, lr=1e-3,
-        stiffness=100., # weight of the penalty
-        decay=1.): # of the old importance, per phase
-        super().__init__(in_dim, n_classes, seed, lr)
-        self.stiffness, self.decay = stiffness, decay
-        self.anchor, self.fisher, self.recent = (torch.zeros_like(self.W) for _ in range(3))
-        self.steps = 0
-    def gradient(self, x, y):
-        self.recent += softmax_fisher(self.W, self.features(x)); self.steps += 1
-        return super().gradient(x, y) + self.stiffness*self.fisher*(self.W - self.anchor)
-    def end_phase(self):
-        self.fisher.mul_(self.decay).add_(self.recent/max(self.steps, 1))
-        self.anchor.copy_(self.W); self.recent.zero_(); self.steps = 0
-
-# %% ../nbs/08_experiments.ipynb #Reservoir
-class Reservoir:
-    "A uniform sample of `size` rows of everything shown so far (Vitter 1985, algorithm R)"
-    def __init__(self,
-        size:int, # samples kept
-        in_dim:int, # width of the features
-        rng:torch.Generator): # source of the draws
-        self.x, self.y, self.rng, self.seen = torch.zeros(size, in_dim), torch.zeros(size, dtype=torch.int64), rng, 0
-    def __len__(self): return min(self.seen, len(self.x))
-    def add(self, x, y):
-        "Offer features `x` [B,D] with labels `y` [B] (Vitter 1985)"
-        n = self.seen + torch.arange(len(x))
-        slot = torch.where(n < len(self.x), n,
-                           (torch.rand(len(x), generator=self.rng, dtype=torch.float64)*(n + 1)).long())
-        last = {s: i for i, s in enumerate(slot.tolist()) if s < len(self.x)}     # of two for one slot the later stays
-        to, of = torch.tensor(list(last), dtype=torch.int64), torch.tensor(list(last.values()), dtype=torch.int64)
-        self.x[to], self.y[to] = x[of], y[of]; self.seen += len(x)
-    def draw(self, n):
-        "At most `n` samples, drawn without putting back"
-        i = torch.randint(len(self), (n,), generator=self.rng)
-        return self.x[i], self.y[i]
-
-# %% ../nbs/08_experiments.ipynb #Replay
-class Replay(Softmax):
-    "Softmax regression; every step joins the new batch and as many rows of a reservoir"
-    name = 'replay'
-    def __init__(self,
-        in_dim, n_classes, seed=0, lr=1e-3,
-        size=1000): # samples kept
-        super().__init__(in_dim, n_classes, seed, lr)
-        self.store = Reservoir(size, in_dim, self.rng)
-    def learn(self, x, y):
-        old = self.store.draw(len(x)) if len(self.store) else (x[:0], y[:0])
-        self.scale.update(x)
-        self.step(torch.cat([x, old[0]]), torch.cat([y, old[1]]))
-        self.store.add(x, y)
-
-# %% ../nbs/08_experiments.ipynb #Joint
-class Joint(Softmax):
-    "Softmax regression trained from scratch on everything seen so far: the usual upper bound"
-    name = 'joint softmax'
-    def __init__(self,
-        in_dim, n_classes, seed=0, lr=1e-3,
-        epochs=10): # passes over everything
-        super().__init__(in_dim, n_classes, seed, lr)
-        self.epochs, self.seen = epochs, []
-    def learn(self, x, y): self.scale.update(x); self.seen.append((x, y)); self.stale = True
-    def solve(self,
-        batch_size=256): # rows per step
-        "`epochs` passes of Adam with a step size that falls linearly to zero"
-        x, y = map(torch.cat, zip(*self.seen))
-        self.seen = [(x, y)]
-        self.reset()
-        order = torch.cat([torch.randperm(len(x), generator=self.rng) for _ in range(self.epochs)]).split(batch_size)
-        for i, b in enumerate(order):
-            self.optimiser.param_groups[0]['lr'] = self.lr*(1 - i/len(order))
-            self.step(x[b], y[b])
-    def answer(self, x):
-        if self.stale: self.solve(); self.stale = False
-        return super().answer(x)
 
 # %% ../nbs/08_experiments.ipynb #code_key
 def code_key(
@@ -612,6 +326,7 @@ def unit(self:Arena,
     make, # callable that builds a learner
     seed:int,
     split:str, # 'valid' or 'test'
+    at_end=lambda learner: None, # called with the learner after the last stage
 ) -> list:
     "One learner, one seed: a dict per (phase, task)"
     rows, met, tasks = [], set(), self.curriculum.tasks()
@@ -626,6 +341,7 @@ def unit(self:Arena,
                 rows.append(dict(
                     phase=stage.name, task=task.name, accuracy=correct.float().mean().item(), seconds=seconds,
                     asked=time.perf_counter() - t, bytes=learner.nbytes(), n=len(correct), correct=_pack(correct)))
+        at_end(learner)
     return rows
 
 def _pack(correct): return base64.b64encode(np.packbits(correct.numpy())).decode()
@@ -888,6 +604,7 @@ class Triarchic(Learner):
     def learn(self, x, y):
         for b in zip(x.split(self.batch), y.split(self.batch)): self.brain.update_batch(*b)
     def answer(self, x): return self.brain.predict(x)
+    def shares(self, x): return self.brain(x)[0].softmax(1)
 
 # %% ../nbs/08_experiments.ipynb #Plastic-learner
 class Plastic(Learner):
@@ -904,11 +621,14 @@ class Plastic(Learner):
     def learn(self, x, y): self.brain.train_step(x, y, mode=self.mode)
     def end_phase(self): self.brain.consolidate()
     def answer(self, x): return self.brain.predict(x)
+    def shares(self, x): return self.brain(x)
 
 # %% ../nbs/08_experiments.ipynb #code-rivals-class-mean-classmean-knn-neighbou
 rivals = {'class mean': ClassMean, 'kNN': Neighbours, 'streaming LDA': StreamingLDA, 'ridge': Ridge, 'RanPAC': RanPAC,
           'naive softmax': Softmax, 'online EWC': OnlineEWC, 'replay 1000': partial(Replay, size=1000),
           'replay 5000': partial(Replay, size=5000), 'joint softmax': Joint,
+          'RanPAC, own search': RanPACSearch, 'KLDA': KLDA, 'RanDumb': partial(KLDA, shrinkage='oas'),
+          'streaming QDA': StreamingQDA, 'FeCAM': FeCAM,
           'Triarchic, published': partial(Triarchic, published=True),
           'Plastic, published': partial(Plastic, published=True)}
 brains = {'Triarchic Brain': Triarchic, 'Plastic Brain': Plastic}
@@ -916,5 +636,156 @@ _lrs = [1e-3, 3e-3, 1e-2, 3e-2]
 rival_grids = {'class mean': dict(metric=['euclidean', 'cosine']),
           'streaming LDA': dict(shrinkage=[1e-5, 1e-4, 1e-3, 1e-2, .1]),
           'ridge': dict(ridge=[1e-2, .1, 1., 10., 100.]), 'RanPAC': dict(ridge=[1e4, 3e4, 1e5, 3e5, 1e6]),
+          'KLDA': dict(gamma=[.3, 1., 3.], shrinkage=[1e-4, 1e-3, 1e-2]), 'RanDumb': dict(gamma=[.3, 1., 3.]),
+          'streaming QDA': dict(shrinkage=[1e-3, 1e-2, .1], pool=[.1, .5, .9]),
+          'FeCAM': dict(diagonal=[.1, 1., 10.], beside=[0., 1.]),
           'naive softmax': dict(lr=[3e-4, *_lrs[:3]]), 'online EWC': dict(lr=_lrs[:3], stiffness=[1., 10., 100.]),
           'replay 1000': dict(lr=_lrs), 'replay 5000': dict(lr=_lrs), 'joint softmax': dict(lr=_lrs)}
+
+# %% ../nbs/08_experiments.ipynb #Cells
+class Cells:
+    "Results in a JSON-lines file: one line per cell, each computed once"
+    def __init__(self,
+        file): # of the lines; made when the first cell is done
+        self.file, self.rows = Path(file), {}
+        for line in self.file.read_text(encoding='utf-8').split('\n') if self.file.exists() else ():
+            try: row = json.loads(line or '{}')
+            except ValueError: continue                           # the line that a killed run was writing
+            if isinstance(row, dict) and isinstance(row.get('key'), dict): self.rows[self._name(row['key'])] = row
+    def _name(self, key): return json.dumps(key, sort_keys=True)
+    def get(self,
+        key:dict, # what the cell is: strings and numbers
+        compute): # gives its results, a dict, if it is not there
+        "The results of a cell"
+        if (name := self._name(key)) not in self.rows:
+            self.rows[name] = dict(key=key, **compute())
+            line = json.dumps(self.rows[name])
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            torn = self.file.exists() and self.file.read_bytes()[-1:] not in (b'', b'\n')
+            with open(self.file, 'a', encoding='utf-8') as f:
+                f.write('\n'*torn + line + '\n'); f.flush(); os.fsync(f.fileno())
+        return self.rows[name]
+    def table(self):
+        "All cells, one row each: the last of each (set, learner, seed)"
+        import pandas as pd
+        flat = [r['key'] | {k: v for k, v in r.items() if k != 'key'} for r in self.rows.values()]
+        by = [k for k in ('set', 'learner', 'seed') if flat and k in flat[0]]
+        return pd.DataFrame(flat).drop_duplicates(by or None, keep='last') if flat else pd.DataFrame(flat)
+
+# %% ../nbs/08_experiments.ipynb #wide
+def wide(
+    cells, # table of cells, one row per (set, learner, seed)
+    value:str='accuracy', # column that is shown
+    digits:int=1, # after the point
+): # pandas.DataFrame
+    "Learners × sets, as 'mean ± sd' over seeds; the best on average on top, those that miss a set last"
+    g = cells.groupby(['learner', 'set'], sort=False)[value]
+    mean, sd = (v.unstack() for v in (g.mean(), g.std()))
+    text = lambda m, s: '' if math.isnan(m) else f'{m:.{digits}f}' + ('' if math.isnan(s) else f' ± {s:.{digits}f}')
+    shown = mean.astype(object)
+    for c in mean: shown[c] = [text(m, s) for m, s in zip(mean[c], sd[c])]
+    order = mean.mean(1).where(mean.notna().all(axis=1), mean.mean(1) - 1e6).sort_values(ascending=False).index
+    return shown.loc[order, cells['set'].unique()]
+
+# %% ../nbs/08_experiments.ipynb #against
+def against(
+    cells, # table of cells, one row per (set, learner, seed)
+    ours, # labels of our learners
+    bounds=('joint softmax',), # labels that are neither ours nor rivals
+    value:str='accuracy', # column that is compared; more is better
+    level:float=.95, # of confidence
+): # pandas.DataFrame
+    "Per set the best of ours, the best rival, and their difference with its interval over shared seeds (NaN for one)"
+    import pandas as pd
+    from scipy import stats
+    rows = []
+    for name, part in cells[~cells.learner.isin(bounds)].groupby('set', sort=False):
+        by_seed = part.pivot(index='seed', columns='learner', values=value)
+        mean, us = by_seed.mean(), [l for l in by_seed if l in ours]
+        if not us or len(us) == len(mean): continue
+        best, rival = mean[us].idxmax(), mean.drop(us).idxmax()
+        d = (by_seed[best] - by_seed[rival]).dropna()
+        half = stats.t.ppf((1 + level)/2, len(d) - 1)*stats.sem(d) if len(d) > 1 else math.nan
+        rows.append({'set': name, 'ours': best, value: mean[best], 'best rival': rival, f'its {value}': mean[rival],
+                     'difference': d.mean(), 'low': d.mean() - half, 'high': d.mean() + half, 'seeds': len(d)})
+    return pd.DataFrame(rows).set_index('set')
+
+# %% ../nbs/08_experiments.ipynb #lesson
+def lesson(
+    arena:Arena, # features and curriculum
+    make, # callable that builds a learner
+    seed:int=0, # fixes every draw
+    split:str='test', # 'valid' or 'test'
+) -> dict: # accuracy, anytime and curve in percent; ece, nll; seconds to learn and to ask; MB
+    "What one learner reaches in one pass"
+    told, tasks, stages = {}, arena.curriculum.tasks(), arena.curriculum.stages
+    whole = arena.data.judge(split, *tasks)
+    rows = arena.unit(make, seed, split, lambda learner: told.update(whole.calibration(learner.shares)))
+    name, met, curve = {(t.classes, t.domain): t.name for t in tasks}, set(), []
+    for s in stages:
+        met.add(name[s.classes, s.domain])
+        n = np.array([(r['n'], r['n']*r['accuracy']) for r in rows if r['phase'] == s.name and r['task'] in met]).sum(0)
+        curve.append(100*n[1]/n[0])
+    spent = {r['phase']: r['seconds'] for r in rows}
+    R = np.full((len(stages), len(tasks)), np.nan)
+    at = {s.name: i for i, s in enumerate(stages)}, {t.name: i for i, t in enumerate(tasks)}
+    for r in rows: R[at[0][r['phase']], at[1][r['task']]] = r['accuracy']
+    more = {k: 100*v for k, v in continual_metrics(R).items() if v is not None} if len(stages) == len(tasks) else {}
+    return dict(accuracy=curve[-1], anytime=anytime_accuracy(curve, [len(p) for p in arena.parts]),
+                curve=[round(c, 3) for c in curve], **{k: more[k] for k in ('forgetting', 'aia') if k in more}, **told,
+                seconds=sum(spent.values()), asked=sum(r['asked'] for r in rows), MB=rows[-1]['bytes']/1e6)
+
+# %% ../nbs/08_experiments.ipynb #prequential
+def prequential(
+    make, # callable that builds a learner
+    stream:Stream, # rows in time order
+    seed:int=0, # fixes every draw
+    batch:int=32, # rows that are answered and then learned
+    window:int=1000, # rows of a point of the curve, and after a change
+) -> dict: # percent: accuracy, anytime, curve, and at each change the window before, after, and its second half
+    "Answer, then learn; seconds are those of this process"
+    learner, right = make(stream.x.shape[1], stream.n_classes(), seed=seed), np.zeros(len(stream), bool)
+    x, y, t = torch.from_numpy(stream.x), torch.from_numpy(stream.y), time.process_time()
+    for i in range(0, len(stream), batch):
+        b = slice(i, i + batch)
+        if i: right[b] = (learner.predict(x[b]) == y[b]).numpy()
+        learner.partial_fit(x[b], y[b])
+    t = time.process_time() - t
+    percent = lambda a, b: 100*float(right[max(0, a):b].mean())
+    half = [dict(before=percent(c - window, c), after=percent(c, c + window), late=percent(c + window//2, c + window))
+            for c in stream.changes]
+    return dict(accuracy=percent(0, None), anytime=100*anytime_accuracy(right.cumsum()/np.arange(1, len(right) + 1)),
+                curve=[round(percent(i, i + window), 2) for i in range(0, len(right), window)], changes=half,
+                label_before=100*stream.label_before(), seconds=t, per_1000=1000*t/len(right), MB=learner.nbytes()/1e6)
+
+# %% ../nbs/08_experiments.ipynb #through_blur
+def through_blur(
+    make, # callable that builds a learner
+    features:dict, # 'train' and 'test': `FeatureDataset`
+    parts:list, # row numbers of the training set, per task
+    seed:int=0, # fixes every draw
+    batch:int=32, # rows that are learned at once
+    every:int=1000, # rows between two questions
+) -> dict: # accuracy and anytime (A_AUC) in percent, curve
+    "One pass in a given order without boundaries; test rows of all classes seen are asked every so many rows"
+    train, sealed, order = features['train'], Sealed(features['test']), np.concatenate(parts)
+    n_classes = 1 + int(max(train.labels.max(), features['test'].labels.max()))
+    learner, seen, curve, rows = make(train.features.shape[1], n_classes, seed=seed), set(), [], []
+    for i in range(0, len(order), batch):
+        x, y = train[torch.from_numpy(order[i:i+batch])]
+        learner.partial_fit(x, y); seen |= set(y.tolist()); done = min(i + batch, len(order))
+        if done//every > i//every or done == len(order):
+            curve.append(100*sealed.correct(learner.predict, classes=seen).float().mean().item()); rows.append(done)
+    return dict(accuracy=curve[-1], anytime=anytime_accuracy(curve, np.diff(rows, prepend=0)),
+                curve=[round(c, 3) for c in curve], **sealed.calibration(learner.shares))
+
+# %% ../nbs/08_experiments.ipynb #tune_stream
+def tune_stream(
+    make, # callable that builds a learner
+    grid:dict, # name -> values to try
+    stream:Stream, # rows for tuning
+    batch:int=32, # rows that are answered and then learned
+) -> dict: # the settings
+    "The settings with the best test-then-train accuracy"
+    tried = [dict(zip(grid, v)) for v in itertools.product(*grid.values())]
+    return max(tried, key=lambda s: prequential(partial(make, **s), stream, batch=batch)['accuracy'])

@@ -11,23 +11,23 @@ from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from fastcore.basics import patch
-from filelock import FileLock
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
 from torchvision.transforms import v2
-from tqdm.auto import tqdm
 from plasticish.common import (
-    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, _write_json, check_count, check_labels,
-    check_precision, digest, fn_key, in_bfloat16, int8_is_native, log,
+    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels,
+    check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
+    write_atomic, write_text_atomic,
 )
 
 # %% auto #0
-__all__ = ['MAX_PIXELS', 'CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS', 'bundled_path', 'image_transform', 'inverted', 'ImageArray',
-           'open_image', 'ImageFiles', 'only_classes', 'split_off', 'digits_splits', 'image_files', 'folder_splits',
-           'cifar10_splits', 'create_cifar10_loaders', 'image_loader', 'create_folder_loaders', 'class_indices',
-           'ResidualBlock', 'SmallResNet', 'PretrainedEyes', 'FeatureDataset', 'data_key', 'default_cache_dir',
-           'cache_features', 'split_features', 'digits_features', 'cifar10_features', 'QuantizedEyes']
+__all__ = ['MAX_PIXELS', 'MAX_RATIO', 'FORMATS', 'SPLITS', 'CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS', 'bundled_path',
+           'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles', 'only_classes', 'split_off',
+           'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders', 'image_loader',
+           'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'PretrainedEyes', 'FeatureDataset',
+           'data_key', 'default_cache_dir', 'cache_features', 'split_features', 'digits_features', 'cifar10_features',
+           'QuantizedEyes']
 
 # %% ../nbs/00_eyes.ipynb #image_transform
 def image_transform(
@@ -71,27 +71,65 @@ class ImageArray(Dataset):
         "A key of images, labels and preprocessing"
         return digest(self.images, self.labels, fn_key(self.transform))
 
-# %% ../nbs/00_eyes.ipynb #open_image
-MAX_PIXELS = 89_000_000
+# %% ../nbs/00_eyes.ipynb #_check_size
+@functools.cache
+def _formats():
+    "The formats of `FORMATS` that this Pillow reads"
+    Image.init()
+    return [f for f in FORMATS if f in Image.OPEN]
 
-def open_image(
-    path,  # file
-) -> Image.Image:
-    "Decode an image file to RGB, the first frame of several; raises `ValueError` that names the file"
-    try:
-        with Image.open(path) as img:
-            if img.width*img.height > MAX_PIXELS:
-                raise ValueError(f'{img.width} x {img.height} pixels are more than {MAX_PIXELS}')
-            return _eight_bits(img).convert('RGB')
-    except Exception as e: raise ValueError(f"{path}: expected an image file, could not decode it ({e})") from None
+def _check_size(img):
+    "Refuse an image of too many pixels, or one so narrow that it grows when its short side is resized"
+    w, h = img.size
+    if w*h > MAX_PIXELS: raise ValueError(f'{w} x {h} pixels are more than {MAX_PIXELS}')
+    if max(w, h) > MAX_RATIO*min(w, h):
+        raise ValueError(f'{w} x {h} pixels: one side is over {MAX_RATIO} times the other')
 
-def _eight_bits(img):
+# %% ../nbs/00_eyes.ipynb #_upright
+_TURN = Image.Transpose
+_TURNS = {2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
+          6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90}  # EXIF orientation -> what undoes it
+
+def _upright(img):
+    "Turn an image as its EXIF orientation says; EXIF data that cannot be read says nothing"
+    try: turn = _TURNS.get(img.getexif().get(0x0112))
+    except Exception: turn = None
+    return img if turn is None else img.transpose(turn)
+
+# %% ../nbs/00_eyes.ipynb #_eight_bits
+def _eight_bits(img, white):
     "Reduce 16-bit grey values to 8 bits; raises `ValueError` for 32-bit values of unknown range"
     if img.mode == 'F': raise ValueError('its values are floats of unknown range')
     if not img.mode.startswith('I'): return img
     x = np.asarray(img).astype(np.int64)
-    if x.min() < 0 or x.max() > 65535: raise ValueError('its values need more than 16 bits')
-    return Image.fromarray((x >> 8).astype(np.uint8))
+    lo, hi = x.min(), x.max()
+    if lo < 0 or hi > 65535: raise ValueError('its values need more than 16 bits')
+    if white: lo, hi = 0, white
+    return Image.fromarray(((x - lo)*256//(hi - lo + 1)).clip(0, 255).astype(np.uint8))
+
+def _on_white(img):
+    "RGB; what is transparent shows white"
+    if 'A' not in img.getbands() and 'transparency' not in img.info: return img.convert('RGB')
+    img = img.convert('RGBA')
+    return Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img).convert('RGB')
+
+# %% ../nbs/00_eyes.ipynb #open_image
+MAX_PIXELS, MAX_RATIO = 89_000_000, 100
+FORMATS = 'AVIF BMP DIB GIF HEIF ICO JPEG JPEG2000 MPO PCX PNG PPM SGI TGA TIFF WEBP'.split()
+
+def open_image(
+    path,  # file
+    white: int = 65535,  # 16-bit grey value that becomes white; 0: stretch each image from its darkest to its brightest
+) -> Image.Image:
+    "Decode an image file to upright RGB on white, the first frame of several; raises `ValueError` that names the file"
+    check_count(white, 'white', 0, 65535)
+    try:
+        check_plain(path)
+        with Image.open(path, formats=_formats()) as img:
+            _check_size(img)
+            img.load()
+            return _on_white(_eight_bits(_upright(img), white))
+    except Exception as e: raise ValueError(f"{path}: expected an image file, could not decode it ({e})") from None
 
 # %% ../nbs/00_eyes.ipynb #ImageFiles
 class ImageFiles(Dataset):
@@ -102,24 +140,26 @@ class ImageFiles(Dataset):
         classes: list[str],  # class names
         transform=None,  # preprocessing, usually `eyes.transform`
         skipped=(),  # files left out because they could not be decoded
+        white: int = 65535,  # see `open_image`
     ):
-        self.paths, self.classes = list(paths), list(classes)
+        self.paths, self.classes, self.white = list(paths), list(classes), white
         self.transform, self.skipped = transform, list(skipped)
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
     def __len__(self): return len(self.paths)
     def __getitem__(self, i):
-        img = open_image(self.paths[i])
+        img = open_image(self.paths[i], self.white)
         return (self.transform(img) if self.transform else img), self.labels[i].item()
     def with_transform(self, transform):
         "The same files, preprocessed by `transform`"
-        return ImageFiles(self.paths, self.labels, self.classes, transform, self.skipped)
+        return ImageFiles(self.paths, self.labels, self.classes, transform, self.skipped, self.white)
     def take(self, idx):
         "The files at the positions `idx`"
-        return ImageFiles([self.paths[i] for i in idx], self.labels[idx], self.classes, self.transform, self.skipped)
+        paths = [self.paths[i] for i in idx]
+        return ImageFiles(paths, self.labels[idx], self.classes, self.transform, self.skipped, self.white)
     def fingerprint(self):
         "A key of names, sizes, times, labels and preprocessing; the files are not read"
         stats = [(Path(p).parent.name, Path(p).name, (s := os.stat(p)).st_size, s.st_mtime_ns) for p in self.paths]
-        return digest(repr(stats), self.labels, fn_key(self.transform))
+        return digest('upright', str(self.white), repr(stats), self.labels, fn_key(self.transform))
 
 # %% ../nbs/00_eyes.ipynb #only_classes
 def only_classes(
@@ -164,20 +204,62 @@ def digits_splits(
     train, valid = split_off(train, 360)
     return dict(train=train, valid=valid, test=test)
 
+# %% ../nbs/00_eyes.ipynb #_visible
+SPLITS = 'test', 'val', 'valid'  # folders beside train, in this order
+_SYSTEM = 'thumbs.db', 'ehthumbs.db', 'desktop.ini'
+
+def _visible(name): return not name.startswith(('.', '@')) and name != '__MACOSX'
+
+def _folders(root):
+    "Visible folders in `root`, sorted; none if it is no folder"
+    if not Path(root).is_dir(): return []
+    return sorted((p for p in Path(root).iterdir() if p.is_dir() and _visible(p.name)), key=lambda p: p.name)
+
+def _files_of(folder):
+    "Visible files below a folder, sorted, and its system files; raises `ValueError` for a linked folder"
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(filter(_visible, folders))
+        for p in (Path(place)/f for f in folders):
+            if p.is_symlink():
+                raise ValueError(f"data_root: expected no linked folder inside a class, got {p}; put its images there")
+        found += [Path(place)/f for f in files if _visible(f)]
+    system = [p for p in found if p.name.lower() in _SYSTEM]
+    return sorted(p for p in found if p not in system), system
+
 # %% ../nbs/00_eyes.ipynb #_class_files
 def _class_files(root, classes=None):
-    "(files, labels, class names) of a folder with one subfolder per class"
-    names = classes or sorted(p.name for p in Path(root).iterdir() if p.is_dir() and not p.name.startswith('.'))
+    "(files, labels, class names, system files) of a folder with one subfolder per class"
+    there = [p.name for p in _folders(root)]
+    names = classes or there
     if not names: raise ValueError(f"data_root: expected one folder per class in {root}, found none")
-    files = [(p, c) for c, n in enumerate(names) for p in sorted((Path(root)/n).rglob('*'))
-             if p.is_file() and not p.name.startswith('.')]
-    if not files: raise ValueError(f"data_root: expected image files in {root}/<class>/, found none")
-    return [p for p, _ in files], [c for _, c in files], names
+    if extra := sorted(set(there) - set(names)):
+        raise ValueError(f"data_root: expected no class in {root} but those of the training images, found {extra[0]!r}")
+    files, system = [], []
+    for c, name in enumerate(names):
+        found, odd = _files_of(Path(root)/name)
+        if not found: raise ValueError(f"data_root: expected images in {Path(root)/name}, found none")
+        files += [(p, c) for p in found]
+        system += odd
+    return [p for p, _ in files], [c for _, c in files], names, system
 
 # %% ../nbs/00_eyes.ipynb #_is_image
-def _is_image(path):
-    try: return open_image(path) is not None
+def _is_image(path, white):
+    try: return open_image(path, white) is not None
     except ValueError: return False
+
+def _readable(ds):
+    "The part of `ImageFiles` that can be decoded; raises `ValueError` if nothing of a class is left"
+    with ThreadPoolExecutor() as pool: good = torch.tensor([*pool.map(_is_image, ds.paths, [ds.white]*len(ds))])
+    bad = [p for p, ok in zip(ds.paths, good.tolist()) if not ok]
+    if bad: log.warning("skipped %d of %d files that are no images, first %s", len(bad), len(ds), bad[0])
+    kept = ds.take(good.nonzero().squeeze(1).tolist())
+    for c, n in enumerate(kept.labels.bincount(minlength=len(ds.classes)).tolist()):
+        if not n:
+            first = ds.paths[(ds.labels == c).nonzero()[0].item()]
+            raise ValueError(f"data_root: expected an image of class {ds.classes[c]!r} in {first.parent}, found none")
+    kept.skipped += bad
+    return kept
 
 # %% ../nbs/00_eyes.ipynb #image_files
 def image_files(
@@ -185,38 +267,44 @@ def image_files(
     transform=None,  # preprocessing, usually `eyes.transform`
     on_error: str = 'raise',  # 'raise': fail when an unreadable file is reached; 'skip': test every file now
     classes=None,  # class names in the order of their labels; None: the folders, sorted
+    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
 ) -> ImageFiles:
     "All images of a class-per-folder tree; `.skipped` lists the files that were skipped"
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
     if not Path(root).is_dir():
         raise FileNotFoundError(f"data_root: expected a folder of images at {root}, found nothing")
-    paths, labels, names = _class_files(root, classes)
-    ds = ImageFiles(paths, labels, names, transform)
+    paths, labels, names, system = _class_files(root, classes)
+    if system: log.warning("skipped %d system files, first %s", len(system), system[0])
+    ds = ImageFiles(paths, labels, names, transform, system, white)
     if on_error == 'raise': return ds
-    with ThreadPoolExecutor() as pool: good = torch.tensor(list(pool.map(_is_image, paths)))
-    ds = ds.take(good.nonzero().squeeze(1).tolist())
-    ds.skipped = [p for p, ok in zip(paths, good.tolist()) if not ok]
-    if ds.skipped:
-        log.warning("skipped %d of %d files that are no images, first %s", len(ds.skipped), len(paths), ds.skipped[0])
-    return ds
+    return _readable(ds)
 
 # %% ../nbs/00_eyes.ipynb #folder_splits
+def _test_folder(root):
+    "The folder beside `root`/train that holds the tests; None if train is a class like any other"
+    names = [p.name for p in _folders(root)]
+    tests = [root/n for n in SPLITS if n in names]
+    if 'train' not in names: return None
+    if set(names) <= {'train', *SPLITS}: return tests[0] if tests else root/SPLITS[0]
+    return tests[0] if tests and _folders(root/'train') and _folders(tests[0]) else None
+
 def folder_splits(
-    data_root,  # holds `train/<class>/*` and `test/<class>/*`, or `<class>/*`
+    data_root,  # holds `train/<class>/*` and one of `test`, `val`, `valid` likewise, or `<class>/*`
     transform=None,  # preprocessing, usually `eyes.transform`
     on_error: str = 'raise',  # 'raise' or 'skip' (see `image_files`)
+    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
 ) -> dict:  # train, test: `ImageFiles`
-    "Training and test images of any image folder"
+    "Training and test images of any image folder; raises `ValueError` or `FileNotFoundError` that names a folder"
     root = Path(data_root)
-    if not (root/'train').is_dir():
-        full = image_files(root, transform, on_error)
-        if full.labels.bincount().max() < 2:
-            raise ValueError(f"data_root: expected two images of some class in {root}, one of them to test with, "
-                "or folders train and test; got one of each")
-        train, test = split_off(full, max(len(full)//5, len(full.classes)))
-        return dict(train=train, test=test)
-    train = image_files(root/'train', transform, on_error)
-    return dict(train=train, test=image_files(root/'test', transform, on_error, train.classes))
+    if (test := _test_folder(root)) is not None:
+        train = image_files(root/'train', transform, on_error, white=white)
+        return dict(train=train, test=image_files(test, transform, on_error, train.classes, white))
+    full = image_files(root, transform, on_error, white=white)
+    if full.labels.bincount().max() < 2:
+        raise ValueError(f"data_root: expected two images of some class in {root}, one of them to test with, "
+            "or folders train and test; got one of each")
+    train, cut = split_off(full, max(len(full)//5, len(full.classes)))
+    return dict(train=train, test=cut)
 
 # %% ../nbs/00_eyes.ipynb #code-cifar10-classes-airplane-automobile-bird
 CIFAR10_CLASSES = 'airplane automobile bird cat deer dog frog horse ship truck'.split()
@@ -295,9 +383,10 @@ def create_folder_loaders(
     transform=None,  # preprocessing; None: ImageNet's at 224 px, else usually `eyes.transform`
     on_error: str = 'raise',  # 'raise' or 'skip' unreadable files
     seed: int = 0,  # fixes the shuffling
+    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
 ) -> dict:  # `{train,test,storm}_<phase>` loaders, `train_full`, `test_full`, `class_names`, `phases`
     "Any image folder as phases of classes"
-    parts = folder_splits(data_root, transform or image_transform(224), on_error)
+    parts = folder_splits(data_root, transform or image_transform(224), on_error, white)
     names = parts['train'].classes
     phases = phases or dict(first=names[:len(names)//2], second=names[len(names)//2:])
     load = functools.partial(image_loader, batch_size=batch_size, num_workers=num_workers, seed=seed)
@@ -564,6 +653,13 @@ def loader(self: FeatureDataset,
     order = RandomSampler(self, generator=gen) if shuffle else SequentialSampler(self)
     return DataLoader(self, batch_size=None, sampler=BatchSampler(order, batch_size, drop_last=False))
 
+# %% ../nbs/00_eyes.ipynb #_image_and_label
+def _image_and_label(item):
+    "What a data set or a loader gave, as a pair; raises `TypeError`"
+    if isinstance(item, list | tuple) and len(item) == 2: return item
+    got = f'{type(item).__name__} of {len(item)}' if hasattr(item, '__len__') else type(item).__name__
+    raise TypeError(f"data: expected pairs (image, label), got a {got}")
+
 # %% ../nbs/00_eyes.ipynb #data_key
 def data_key(
     ds,  # data set
@@ -577,12 +673,16 @@ def data_key(
         return digest(repr([(p, int(t), os.stat(p).st_size, os.stat(p).st_mtime_ns) for p, t in ds.samples]), rest)
     if isinstance(getattr(ds, 'data', None), (np.ndarray, Tensor)):
         return digest(ds.data, torch.as_tensor(ds.targets), rest)
-    return digest(*(p for i in range(len(ds)) for p in (torch.as_tensor(ds[i][0]), str(int(ds[i][1])))))
+    pairs = (_image_and_label(ds[i]) for i in range(len(ds)))
+    return digest(*(p for x, y in pairs for p in (torch.as_tensor(x), str(int(y)))))
 
 # %% ../nbs/00_eyes.ipynb #default_cache_dir
 def default_cache_dir() -> Path:
-    "Where features are kept: `$PLASTICISH_CACHE`, else `~/.cache/plasticish`"
-    return Path(os.environ.get('PLASTICISH_CACHE') or Path.home()/'.cache'/'plasticish')
+    "Where features are kept: `$PLASTICISH_CACHE`, else `~/.cache/plasticish`; raises `ValueError` without a home"
+    if told := os.environ.get('PLASTICISH_CACHE'): return Path(told)
+    try: return Path.home()/'.cache'/'plasticish'
+    except RuntimeError as e:
+        raise ValueError(f"cache_dir: expected a folder in PLASTICISH_CACHE, as there is no home ({e})") from None
 
 # %% ../nbs/00_eyes.ipynb #_make_array
 def _make_array(path, shape, dtype):
@@ -597,6 +697,7 @@ _DAMAGE = OSError, ValueError, KeyError, TypeError, RecursionError  # what readi
 
 def _mapped(path, dtype, ndim, mode='r'):
     "A .npy file as a memory map, so that a wrong size in it allocates nothing; raises `ValueError`"
+    check_plain(path)
     try: x = np.load(path, mmap_mode='r', allow_pickle=False)
     except Exception as e: raise ValueError(f'{Path(path).name} is no array ({e})') from None
     # mode r+ only after a load with r: it would extend a file that states a wrong size
@@ -617,13 +718,15 @@ class _PartialCache:
     "An unfinished cache of `n` rows; the first `done` are written"
     def __init__(self, folder, n):
         self.folder, self.n, self.done, self.x = Path(folder), n, 0, None
+        if self.folder.is_symlink(): raise OSError(f'{self.folder} is a link')
         self.folder.mkdir(parents=True, exist_ok=True)
+        check_plain(self.folder/'features.npy', links=False)
         self.y = np.zeros(n, np.int64)
         try:
             self.x = _mapped(self.folder/'features.npy', np.float32, 2, 'r+')
             y = _mapped(self.folder/'labels.npy', np.int64, 1)
             if not len(self.x) == len(y) == n: raise ValueError('its files disagree')
-            self.done = check_count(json.loads((self.folder/'done.json').read_text())['done'], 'done', 0, n)
+            self.done = check_count(json.loads(read_plain(self.folder/'done.json'))['done'], 'done', 0, n)
             self.y[:self.done] = check_labels(torch.tensor(y), None, n, 'labels.npy')[:self.done]
         except _DAMAGE: self.done = 0
     def write(self, x, y):
@@ -635,15 +738,16 @@ class _PartialCache:
         self.done += len(x)
     def flush(self):
         self.x.flush()
-        np.save(self.folder/'labels.tmp.npy', self.y)
-        os.replace(self.folder/'labels.tmp.npy', self.folder/'labels.npy')
-        _write_json(self.folder/'done.json', dict(done=self.done))
+        def save(tmp):
+            with open(tmp, 'wb') as f: np.save(f, self.y)
+        write_atomic(self.folder/'labels.npy', save)
+        write_text_atomic(self.folder/'done.json', json.dumps(dict(done=self.done)))
 
 # %% ../nbs/00_eyes.ipynb #_look_at_all
 def _look_at_all(eyes, loader, partial, transform_fn, bar):
     "Fill a partial cache; it is flushed to disk every few seconds"
     last, patient = time.monotonic(), Halving('looking at images')
-    for x, y in loader:
+    for x, y in map(_image_and_label, loader):
         x = transform_fn(x) if transform_fn else x
         f = patient.joined(eyes, x).cpu().float().numpy()
         with _on_disk(partial.folder): partial.write(f, np.asarray(y))
@@ -659,7 +763,7 @@ def _open_cache(folder, n, classes):
     try:
         x = _mapped(folder/'features.npy', np.float32, 2, 'c')
         y = np.array(_mapped(folder/'labels.npy', np.int64, 1))
-        if not len(x) == len(y) == n or json.loads((folder/'done.json').read_text()) != dict(done=n):
+        if not len(x) == len(y) == n or json.loads(read_plain(folder/'done.json')) != dict(done=n):
             raise ValueError('its files disagree')
         return FeatureDataset(torch.from_numpy(x), y, classes)
     except _DAMAGE as e:
@@ -677,15 +781,15 @@ def _locked(folder):
     "The acquired lock of a cache"
     with _on_disk(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        open(f'{folder}.lock', 'ab').close()
-        return FileLock(f'{folder}.lock').acquire()
+        return lock_file(f'{folder}.lock').acquire()
 
 def _build_cache(folder, eyes, ds, load, transform_fn, progress):
     "Build the cache in `folder`, continuing a partial one; `load` makes a loader of a data set"
     with _on_disk(folder): partial = _PartialCache(f'{folder}.partial', len(ds))
     loader = load(Subset(ds, range(partial.done, len(ds))) if partial.done else ds)
-    with tqdm(total=len(ds), initial=partial.done, unit='img', desc='eyes', disable=not progress) as bar:
+    with progress_bar(progress, total=len(ds), initial=partial.done, unit='img', desc='eyes') as bar:
         _look_at_all(eyes, loader, partial, transform_fn, bar)
+    partial.x = None  # Windows renames no folder with an open file
     with _on_disk(folder): os.replace(partial.folder, folder)
 
 # %% ../nbs/00_eyes.ipynb #cache_features

@@ -282,6 +282,17 @@ def _all_keys(self:EpisodicMemoryBank):
     slots = torch.cat([torch.arange(r, self.memory_size, world, device=keys.device) for r in range(world)])
     return torch.empty_like(keys).index_copy_(0, slots, keys)
 
+@patch
+def from_all(self:EpisodicMemoryBank,
+             slots:Tensor, # [n]
+             rows:Tensor # of those among them that this process holds [m,...]
+            )->Tensor: # of all of them [n,...]
+    "What all processes together have for these slots"
+    if self.shard[1] == 1: return rows
+    out = rows.new_zeros(len(slots), *rows.shape[1:])
+    out[self.local_slots(slots)] = rows
+    return all_sum(out)
+
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-train_codes
 @patch
 @in_turn

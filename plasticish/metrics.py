@@ -10,7 +10,8 @@ from .common import check_count
 
 # %% auto #0
 __all__ = ['NO_FORWARD_TRANSFER', 'average_accuracy', 'backward_transfer', 'forgetting', 'average_incremental_accuracy',
-           'learning_accuracy', 'forward_transfer', 'continual_metrics', 'prequential_accuracy', 'storm_metrics']
+           'learning_accuracy', 'forward_transfer', 'continual_metrics', 'prequential_accuracy', 'anytime_accuracy',
+           'calibration_error', 'negative_log_likelihood', 'storm_metrics']
 
 # %% ../nbs/workshop/metrics.ipynb #_matrix
 def _matrix(R):
@@ -94,6 +95,50 @@ def prequential_accuracy(
     if window is None: return c/n
     check_count(window, 'window')
     return (c - np.concatenate([np.zeros(min(window, len(c))), c[:-window]]))/np.minimum(n, window)
+
+# %% ../nbs/workshop/metrics.ipynb #anytime_accuracy
+def anytime_accuracy(
+    acc:Iterable[float], # accuracies along a stream
+    n:Iterable[int]|None=None, # rows learned between each accuracy and the one before; None counts each once
+)->float:
+    "Mean of an accuracy curve, by rows: average anytime accuracy, or A_AUC for blurred boundaries"
+    acc = np.asarray(list(acc), dtype=float)
+    n = np.ones(len(acc)) if n is None else np.asarray(list(n), dtype=float)
+    if not len(acc) or n.shape != acc.shape or (n <= 0).any():
+        raise ValueError(f'n: expected one positive number of rows for each of {len(acc)} accuracies (at least one), '
+                         f'got {n.tolist()[:5]} (length {len(n)})')
+    return float(acc @ n/n.sum())
+
+# %% ../nbs/workshop/metrics.ipynb #shares-checked
+def _shares(p, y):
+    "`p` as float64 [N,C] and `y` as int64 [N]; raises if rows are no distributions or labels no columns"
+    p, y = np.asarray(p, dtype=float), np.asarray(y)
+    if p.ndim != 2 or not p.size or not np.isfinite(p).all() or (p < 0).any() or abs(p.sum(1) - 1).max() > 1e-3:
+        raise ValueError(f'p: expected shares [N,C], rows that sum to 1, got shape {list(p.shape)}')
+    if y.shape != p.shape[:1] or y.dtype.kind not in 'iu' or y.min() < 0 or y.max() >= p.shape[1]:
+        raise ValueError(f'y: expected {len(p)} labels from 0 to {p.shape[1] - 1}, got {y.dtype} {list(y.shape)}')
+    return p, y.astype(np.int64)
+
+# %% ../nbs/workshop/metrics.ipynb #calibration_error
+def calibration_error(
+    p, # shares [N,C]
+    y, # labels [N]
+    bins:int=15, # of equally many rows
+)->float: # fraction
+    "Expected calibration error of the most probable class, in bins of equal mass"
+    (p, y), bins = _shares(p, y), check_count(bins, 'bins')
+    sure, right = p.max(1), p.argmax(1) == y
+    parts = np.array_split(np.argsort(sure, kind='stable'), min(bins, len(p)))
+    return float(sum(abs((right[i] - sure[i]).sum()) for i in parts)/len(p))
+
+def negative_log_likelihood(
+    p, # shares [N,C]
+    y, # labels [N]
+    floor:float=1e-7, # a smaller share counts as this one
+)->float: # nats
+    "Mean -log of the share of the true class"
+    p, y = _shares(p, y)
+    return float(-np.log(np.maximum(p[np.arange(len(y)), y], floor)).mean())
 
 # %% ../nbs/workshop/metrics.ipynb #storm_metrics
 def storm_metrics(

@@ -63,11 +63,11 @@ class PublishedPlasticStep:
     )->Tensor: # which answers were right [B]
         "Answer, move the layers by reward, store"
         brain, own = self.brain, f[my_slice(len(f))]
-        *answers, out = brain._scores(own, 'plastic' if mode == 'auto' else mode)
-        if mode == 'panic': out = brain._encode(own, 'inference')[0]
-        shares, calm = all_rows(*answers)
+        out, _ = brain._encode(own, 'plastic' if mode == 'auto' else mode)
+        shares, = all_rows(brain.memory(out))
+        if mode == 'panic': out, _ = brain._encode(own, 'inference')
         right = shares.argmax(1) == y
-        if mode in ('plastic', 'auto') and brain.memory.count: mode = brain._watch(calm, y, mode)
+        if mode in ('plastic', 'auto') and brain.memory.count: mode = brain._watch(shares, y, mode)
         keys, = all_rows(out)
         if mode != 'inference' and brain.hebbian: brain._hebb(right, mode)
         if memorize: brain.memory._store(keys, y, phase, False)

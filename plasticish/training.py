@@ -15,12 +15,12 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from plasticish.checkpoint import (
-    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, list_checkpoints, read_checkpoint,
-    write_checkpoint,
+    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, check_run, checkpoint_run, list_checkpoints,
+    most_bytes, new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
     Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
-    log, no_grad,
+    lock_file, log, no_grad, progress_bar,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features
@@ -148,7 +148,7 @@ def to_frame(self:TrainingHistory):
 def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
     "Write one line per step"
     rows = self.rows()
-    with open(path, 'w', newline='') as f:
+    with open(path, 'w', newline='', encoding='utf-8') as f:
         out = csv.DictWriter(f, list(dict.fromkeys(k for r in rows for k in r)) or list(self))
         out.writeheader()
         out.writerows(rows)
@@ -158,7 +158,7 @@ def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
 @patch
 def to_json(self:TrainingHistory, path:str|Path)->Path: # where it was written
     "Write the series as they are"
-    Path(path).write_text(json.dumps(self))
+    Path(path).write_text(json.dumps(self), encoding='utf-8')
     return Path(path)
 
 # %% ../nbs/06_trainer.ipynb #from_json
@@ -169,7 +169,7 @@ def from_json(cls:TrainingHistory,
     "Read what `to_json` wrote"
     self = cls()
     self.clear()
-    self.update(json.loads(Path(path).read_text()))
+    self.update(json.loads(Path(path).read_bytes()))
     return self
 
 # %% ../nbs/06_trainer.ipynb #TrainingHistory-to_tensorboard
@@ -248,8 +248,11 @@ def seeded_iter(
         with rng_scope(seed):
             for g in gens: g.manual_seed(seed + g.initial_seed())
             it = iter(loader)
-            first = [b for _ in range(max(1, skip)) if (b := next(it, None)) is not None][-1:]
-        if not skip: yield from first
+            first = next(it, None)
+            for _ in range(skip - 1):
+                if next(it, None) is None: break
+        if not skip and first is not None: yield first
+        del first
         yield from it
     finally:
         for g, s in zip(gens, states): g.set_state(s)
@@ -378,6 +381,7 @@ def _begin(self:Trainer):
     self.at = dict(phase=0, epoch=0, batch=0, step=0)
     self.accuracies, self.phase_log, self.eye_seconds = [], [], 0.
     self._rng, self._running, self._stop, self._failed, self._saved_at = None, False, None, None, time.monotonic()
+    self.run_id, self.save_error = new_run_id(), None # why the last checkpoint was not written
     self._tests = {f'eval_loaders[{k!r}]': v for k, v in self.eval_loaders.items()}
     self._looked, self._sets, self._callbacks = {}, {}, {e: [] for e in EVENTS}
     doing = dict(learn='learning', ask='evaluating', look='looking at images')
@@ -674,9 +678,8 @@ def _total(phase):
 @patch
 def _bar(self:Trainer, phase, verbose):
     "A progress bar that counts samples"
-    from tqdm.auto import tqdm
-    return tqdm(total=_total(phase), initial=self.phase_log[-1]['samples'], desc=phase.name, unit=' samples',
-                unit_scale=True, disable=not verbose or ranks()[0] > 0)
+    return progress_bar(verbose and not ranks()[0], total=_total(phase), initial=self.phase_log[-1]['samples'],
+                        desc=phase.name, unit=' samples', unit_scale=True)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_run_phase
 @patch
@@ -736,6 +739,7 @@ def train(self:Trainer,
 )->TrainingHistory: # the history so far
     "Run the phases that remain; Ctrl-C ends after the current step and saves, a second one interrupts at once"
     self._stop = self._failed = None
+    if self.checkpoint_dir and not ranks()[0]: check_run(self.checkpoint_dir, self.run_id)
     self._prepare(verbose)
     with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
         while self.at['phase'] < len(self.phases) and not self._check_stop(saving=False):
@@ -861,10 +865,10 @@ def _folder_lock(self:Trainer, folder):
     if folder is None or ranks()[0]:
         yield
         return
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(Path(folder)/'.lock'), timeout=0, is_singleton=True).acquire()
+        lock = lock_file(Path(folder)/'.lock', timeout=0, is_singleton=True).acquire()
     except Timeout:
         raise CheckpointError(f'{folder} is in use by another run; choose another checkpoint folder') from None
     except OSError as e: raise CheckpointError(f'could not use {folder} for checkpoints: {e}') from e
@@ -880,13 +884,28 @@ def save(self:Trainer,
     if folder is None: raise ValueError('folder should be given, or the trainer made with checkpoint_dir')
     state, path = self.state(), None
     if not ranks()[0]:
-        with self._folder_lock(folder): path = write_checkpoint(folder, state)
+        with self._folder_lock(folder): path = write_checkpoint(folder, state, run=self.run_id)
     self._saved_at = time.monotonic()
     return path
 
 # %% ../nbs/06_trainer.ipynb #code-state-dict-at-dict-seed-int-brain-type-s
 _STATE = dict(at=dict, seed=int, brain_type=str, brain=dict, phases=list, series=list, history=list,
               accuracies=list, phase_log=list, eye_seconds=float)
+
+# %% ../nbs/06_trainer.ipynb #_odd_record
+_NOTE = dict(name=str, samples=int, seconds=float, first_step=int)
+
+def _odd_record(state):
+    "The name of a record in a state that is not of the shape in which it was written; None if all are"
+    ok = dict(
+        phases=all(isinstance(p, list | tuple) and p and isinstance(p[0], str) for p in state['phases']),
+        series=all(isinstance(s, str) for s in state['series']) and len(state['series']) == len(state['history']),
+        history=all(isinstance(h, list | tuple) and all(isinstance(r, list | tuple) and len(r) == 2 for r in h)
+                    for h in state['history']),
+        accuracies=all(isinstance(a, dict) for a in state['accuracies']),
+        phase_log=all(isinstance(n, dict) and all(isinstance(n.get(k), t) for k, t in _NOTE.items())
+                      for n in state['phase_log']))
+    return next((k for k, good in ok.items() if not good), None)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_check_match
 @patch
@@ -897,8 +916,9 @@ def _check_match(self:Trainer, state, where):
     own, stored = type(self.brain).__name__, state['brain_type']
     if own != stored: raise CheckpointError(f'{where} holds a {stored}, got a {own}')
     at = state['at']
-    if not all(isinstance(at.get(k), int) and at[k] >= 0 for k in self.at):
+    if not all(isinstance(at.get(k), int) and 0 <= at[k] <= MAX_ROWS for k in self.at) or at['batch'] > at['step']:
         raise CheckpointError(f'{where} has no place in a curriculum: {at}')
+    if odd := _odd_record(state): raise CheckpointError(f'{where} is no state of a trainer: {odd} is of another shape')
     done = at['phase'] + bool(at['epoch'] or at['batch'])
     ours, theirs = [p.name for p in self.phases][:done], [p[0] for p in state['phases']][:done]
     if ours != theirs:
@@ -961,9 +981,12 @@ def resume(cls:Trainer,
     **kwargs, # likewise
 )->Trainer: # goes on with `.train()`
     "A trainer that goes on from a checkpoint; raises `CheckpointError` if there is none or it does not fit"
-    state = read_checkpoint(Path(folder)/f'{checkpoint}.json') if checkpoint else _newest_good(folder)
     self = cls(*args, **{'checkpoint_dir': folder, **kwargs})
-    self.load_state(state, Path(folder)/(checkpoint or list_checkpoints(folder)[0].stem))
+    most = most_bytes(self.brain)
+    state = read_checkpoint(Path(folder)/f'{checkpoint}.json', most) if checkpoint else _newest_good(folder, most)
+    where = checkpoint or list_checkpoints(folder)[0].stem
+    self.load_state(state, Path(folder)/where)
+    if self.checkpoint_dir == Path(folder): self.run_id = checkpoint_run(Path(folder)/f'{where}.json')
     return self
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_autosave
@@ -971,8 +994,11 @@ def resume(cls:Trainer,
 def _autosave(self:Trainer, force=False):
     "Save if it is time; a failure is logged, and the last good checkpoint stands"
     if self.checkpoint_dir is None or not (force or self._due()): return
+    self.save_error = None
     try: self.save()
-    except CheckpointError as e: log.warning('%s; training goes on', e)
+    except CheckpointError as e:
+        self.save_error = e
+        log.warning('%s; training goes on', e)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_due
 @patch

@@ -63,7 +63,8 @@ def reseal(path, change):
     path.write_text(json.dumps({**doc, 'seal': _checksum(doc)}))
 
 @pytest.mark.parametrize('change, said', [
-    (lambda d: d.update(version=2), 'newer plasticish'),
+    (lambda d: d.update(version=3), 'newer plasticish'),
+    (lambda d: d.update(run=7), 'its run is 7'),
     (lambda d: d.update(format='other'), 'no checkpoint of plasticish'),
     (lambda d: d.update(tensors_sha256='0'*64), 'do not match their checksum'),
     (lambda d: d.update(body={'pickle': 'x'}), 'damaged'),
@@ -78,7 +79,46 @@ def test_foreign_newer_and_forged(saved, change, said):
     reseal(newest, change)
     with pytest.raises(CheckpointError, match=said): resume(folder)
 
-@pytest.mark.parametrize('content', [b'', b'[]', b'null', b'{}', b'\x80\x04\x95cos\nsystem\n', b'[' * 100_000, b'{"format": 1e999}', b'\xff\xfe'])
+def test_numbers_and_records_that_lie(saved):
+    "A state of another shape, or with a number that no run can reach, is one error; nothing is counted and nothing allocated"
+    import time
+    folder, state = saved
+    at, tried = state['at'], 0
+    lies = [dict(at={**at, k: v}) for k in at for v in (10**12, 10**18, -1, 2.5, None, '3', [])] + [dict(at={**at, 'batch': at['step'] + 1}), dict(seed='0'), dict(eye_seconds=None)]
+    lies += [{k: v} for k in ('phases', 'series', 'history', 'accuracies', 'phase_log') for v in (None, 3, 'x', [3], [None], [[]], ['x'], [{}], {})]
+    lies += [dict(history=[[[n, 0]] for _ in state['series']]) for n in (10**12, -1, 2.5, 'x', None)]
+    for lie in lies:
+        for p in folder.glob('checkpoint-*'): p.unlink()
+        write_checkpoint(folder, {**state, **lie})
+        start = time.monotonic()
+        tried += 1
+        if lie == dict(accuracies=[{}]): continue  # as of a trainer without tasks
+        with pytest.raises(CheckpointError): resume(folder)
+        assert time.monotonic() - start < 5, lie
+    print(f'{tried} states that lie')
+
+def test_a_small_file_asks_for_little_memory(processes, tmp_path):
+    "Rows that repeat and zeros that are left out are bounded by what the brain can hold"
+    state = make(epochs=1)[0](*make(epochs=1)[1], **make(epochs=1)[2]).state()
+    def forged(**tensors): return {**state, 'brain': {**state['brain'], **tensors}}
+    for i, big in enumerate((torch.zeros(400_000_000, dtype=torch.uint8), torch.zeros(1, 1).expand(100_000_000, 1), torch.zeros(10_000, 10_000))):
+        path = write_checkpoint(tmp_path/str(i), forged(**{'memory.keys': big}))
+        assert path.with_suffix('.safetensors').stat().st_size < 20_000_000
+        here, there = processes.Pipe()
+        p = processes.Process(target=resume_in_little, args=(tmp_path/str(i), there))
+        p.start(); there.close()
+        said = here.recv(); p.join()
+        assert 'would grow beyond' in said, said
+
+def resume_in_little(folder, pipe):
+    import resource
+    cls, args, kwargs = make(epochs=1)
+    used = int(open('/proc/self/statm').read().split()[0])*resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,)*2)
+    try: cls.resume(folder, *args, **kwargs)
+    except Exception as e: pipe.send(f'{type(e).__name__}: {e}')
+
+@pytest.mark.parametrize('content', [b'{"format": "plasticish-checkpoint", "version": 1' + b'0'*5000 + b'}', b'', b'[]', b'null', b'{}', b'\x80\x04\x95cos\nsystem\n', b'[' * 100_000, b'{"format": 1e999}', b'\xff\xfe'])
 def test_hostile_json(tmp_path, content):
     path = tmp_path/'checkpoint-00000001.json'
     path.write_bytes(content)

@@ -12,8 +12,8 @@ def start(command, *args, **kwargs):
     code = f'import sys; sys.argv[0] = {command!r}; from plasticish.cli import {command}; sys.exit({command}())'
     return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
-def call(command, *args):
-    p = start(command, *args)
+def call(command, *args, env=None, **kwargs):
+    p = start(command, *args, env=os.environ | (env or {}), **kwargs)
     out, err = p.communicate(timeout=240)
     return p.returncode, out, err
 

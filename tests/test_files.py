@@ -4,12 +4,14 @@ import json
 import os
 import pickle
 import random
+import signal
 import struct
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from small import difference
@@ -227,7 +229,7 @@ def test_images(tmp_path):
     paths = {k: save(v, tmp_path/k) for k, v in kinds.items()}
     paths['animated.gif'] = tmp_path/'animated.gif'; frames[0].save(paths['animated.gif'], save_all=True, append_images=frames[1:])
     paths['animated.png'] = tmp_path/'animated.png'; frames[0].save(paths['animated.png'], save_all=True, append_images=frames[1:])
-    paths['wide.png'] = save(Image.new('RGB', (20_000, 3), (9, 9, 9)), tmp_path/'wide.png'); paths['tall.png'] = save(Image.new('L', (2, 20_000)), tmp_path/'tall.png')
+    paths['wide.png'] = save(Image.new('RGB', (300, 3), (9, 9, 9)), tmp_path/'wide.png'); paths['tall.png'] = save(Image.new('L', (2, 200)), tmp_path/'tall.png')
     see = image_transform(32)
     for name, p in paths.items():
         img = open_image(p)
@@ -239,8 +241,11 @@ def test_images(tmp_path):
 
 @pytest.mark.filterwarnings('ignore::UserWarning')
 @pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
-def test_images_that_are_none(tmp_path):
-    "Damaged, huge and disguised files are one error that names the file"
+def test_images_that_are_none(tmp_path, monkeypatch):
+    "Damaged, huge and disguised files are one error that names the file; none of them starts a program"
+    (tmp_path/'bin').mkdir(); (tmp_path/'bin'/'gs').write_text(f'#!/bin/sh\nmkdir {tmp_path}/crime\n'); (tmp_path/'bin'/'gs').chmod(0o755)
+    monkeypatch.setenv('PATH', f"{tmp_path/'bin'}:{os.environ['PATH']}")
+    os.mkfifo(tmp_path/'pipe.png'); (tmp_path/'device.png').symlink_to('/dev/zero')
     rng = random.Random(0)
     rgb = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8))
     good = {e: save(rgb, tmp_path/f'good.{e}').read_bytes() for e in ('png', 'jpg', 'gif', 'tif', 'webp', 'bmp')}
@@ -249,12 +254,15 @@ def test_images_that_are_none(tmp_path):
     def png(w, h, rows): return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', w, h, 8, 2, 0, 0, 0)) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
     bad = {'empty.png': b'', 'text.jpg': b'hello', 'svg.png': b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'pickle.png': pickle.dumps(Crime(str(tmp_path/'crime'))), 'bomb.png': png(60_000, 60_000, bytes(10**6)),
            'lying.png': png(9_000, 9_000, bytes(100)), 'negative.png': png(2**31 - 1, 1, b''), 'flat.png': png(0, 5, b''), 'float.tif': None}
+    for name, size in (('line.png', (1, 2_000_000)), ('wide.png', (20_000, 3)), ('tall.png', (2, 201))): bad[name] = save(Image.new('L', size), tmp_path/name).read_bytes()
+    for name in ('eps.png', 'eps.eps', 'ps.jpg'): bad[name] = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n'
+    bad['pdf.png'] = b'%PDF-1.4\n%%EOF'
     save(Image.fromarray(np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)), tmp_path/'float.tif')
     for e in ('png', 'jpg', 'webp'): bad[f'cut.{e}'] = good[e][:len(good[e])//3]
     for name, data in bad.items():
         if data is not None: (tmp_path/name).write_bytes(data)
         with pytest.raises(ValueError, match=f'{name}: expected an image file'): open_image(tmp_path/name)
-    for p in (tmp_path, tmp_path/'nowhere.png'):
+    for p in (tmp_path, tmp_path/'nowhere.png', tmp_path/'pipe.png', tmp_path/'device.png'):
         with pytest.raises(ValueError, match='expected an image file'): open_image(p)
     tried, refused = 0, 0
     for e, data in good.items():
@@ -266,7 +274,32 @@ def test_images_that_are_none(tmp_path):
             try: assert open_image(tmp_path/f'fuzz.{e}').mode == 'RGB'
             except ValueError as err: assert str(err).startswith(str(tmp_path)); refused += 1
     assert not (tmp_path/'crime').exists()
-    print(f'{len(bad) + 2 + tried} damaged images, {len(bad) + 2 + refused} refused')
+    print(f'{len(bad) + 4 + tried} damaged images, {len(bad) + 4 + refused} refused')
+
+@pytest.mark.filterwarnings('ignore:Corrupt EXIF')
+def test_images_as_their_makers_saw_them(tmp_path):
+    "Every EXIF orientation is turned upright, every kind of transparency shows white, damaged EXIF data says nothing"
+    block = Image.fromarray(np.kron(np.array([[0, 60], [120, 180], [240, 30]], np.uint8), np.ones((16, 16), np.uint8)))  # no two turns of it are alike
+    shot = {1: lambda i: i, **{n: (lambda t: lambda i: i.transpose(t))(t) for n, t in {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.items()}}  # what the sensor saw
+    tried = 0
+    for e in ('jpg', 'png', 'tif', 'webp'):
+        for n, turn in shot.items():
+            exif = Image.Exif(); exif[0x0112] = n
+            seen = np.asarray(open_image(save(turn(block).convert('RGB'), tmp_path/f'{n}.{e}', exif=exif, quality=95)).convert('L')).astype(int)
+            assert seen.shape == (48, 32) and np.abs(seen - np.asarray(block)).mean() < 4, (e, n)
+            tried += 1
+    raw = save(block, tmp_path/'odd.jpg', exif=b'Exif\0\0MM\0*\0\0\0\x08\xff\xff').stat()
+    assert raw.st_size and open_image(tmp_path/'odd.jpg').size == (32, 48)
+    clear = Image.new('RGBA', (4, 4), (9, 9, 9, 0)); clear.putpixel((0, 0), (10, 20, 30, 255)); clear.putpixel((1, 0), (0, 0, 0, 128))
+    palette = Image.new('P', (4, 4), 1); palette.putpalette([10, 20, 30, 9, 9, 9]); palette.putpixel((0, 0), 0)
+    for name, img, kw in (('rgba.png', clear, {}), ('rgba.webp', clear, dict(lossless=True, exact=True)), ('la.png', clear.convert('LA'), {}), ('p.png', palette, dict(transparency=1)), ('p.gif', palette, dict(transparency=1)),
+                          ('pa.png', clear.quantize(4), {}), ('rgb.png', palette.convert('RGB'), dict(transparency=(9, 9, 9))), ('l.png', palette.convert('L'), dict(transparency=9))):
+        seen = open_image(save(img, tmp_path/name, **kw))
+        assert seen.getpixel((3, 3)) == (255, 255, 255) and max(seen.getpixel((0, 0))) < 32, (name, seen.getpixel((3, 3)), seen.getpixel((0, 0)))
+        if name in ('rgba.png', 'la.png'): assert all(abs(v - 127) <= 1 for v in seen.getpixel((1, 0)))
+        tried += 1
+    with pytest.raises(ValueError, match='white: expected an integer from 0 to 65535'): open_image(tmp_path/'l.png', -1)
+    print(f'{tried} photos')
 
 def test_folders_of_images(tmp_path):
     "Bad files among good ones are skipped and counted; links and odd names are files like any other"
@@ -274,7 +307,75 @@ def test_folders_of_images(tmp_path):
         (tmp_path/c).mkdir()
         for i in range(3): Image.new('RGB', (4, 4), (i*60, 0, 0)).save(tmp_path/c/f'{i}.png')
     (tmp_path/'a'/'bad.png').write_bytes(b'x'); (tmp_path/'b'/'.hidden').write_text('x'); (tmp_path/'a'/'ü \n%s.png').write_bytes((tmp_path/'a'/'0.png').read_bytes())
+    (tmp_path/'a'/'desktop.ini').write_text(''); os.mkfifo(tmp_path/'a'/'pipe.png'); (tmp_path/'b'/'broken.png').symlink_to('nowhere'); (tmp_path/'b'/'link.png').symlink_to(tmp_path/'a'/'1.png')
     ds = image_files(tmp_path, on_error='skip')
-    assert (len(ds), len(ds.skipped)) == (7, 1)
+    assert (len(ds), sorted(p.name for p in ds.skipped)) == (8, ['bad.png', 'broken.png', 'desktop.ini', 'pipe.png'])
     os.unlink(ds.paths[0])
     with pytest.raises(ValueError, match='0.png: expected an image file'): ds[0]
+
+class Deadline:
+    "Whatever takes longer than a few seconds fails"
+    def __enter__(self):
+        def late(*_): raise AssertionError('it hangs')
+        self.old = signal.signal(signal.SIGALRM, late); signal.alarm(20)
+    def __exit__(self, *_): signal.alarm(0); signal.signal(signal.SIGALRM, self.old)
+
+PLANTS = {'link': lambda p, victim: p.symlink_to(victim), 'dangling link': lambda p, victim: p.symlink_to(victim.parent/'made'), 'pipe': lambda p, victim: os.mkfifo(p),
+          'device': lambda p, victim: p.symlink_to('/dev/zero'), 'folder': lambda p, victim: p.mkdir()}
+
+@pytest.mark.parametrize('plant', PLANTS)
+def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, plant, monkeypatch):
+    "Links, pipes, devices and folders in the places of our files: refused or replaced, and what they point to is as before"
+    from plasticish.checkpoint import list_checkpoints
+    from plasticish.cli import read_config, save_run, write_config
+    victim, tried = tmp_path/'victim', 0
+    victim.write_text('mine')
+    monkeypatch.setattr('plasticish.cli.plot_run', lambda result: result.plot_results())
+    run = write_checkpoint(tmp_path/'run', dict(a=torch.zeros(2, 1024)))
+    def partial(name):
+        key = next(p for p in (tmp_path/'good').iterdir() if p.is_dir()).name
+        place = tmp_path/f'cache {tried}'
+        (place/f'{key}.partial').mkdir(parents=True)
+        return place, (place/key if name == '' else place/f'{key}{name}' if name.startswith('.') else place/f'{key}.partial'/name)
+    cache_features(look, pictures, cache_dir=tmp_path/'good', progress=False)
+    errors = OSError, ValueError, CheckpointError
+    def attempt(f):
+        nonlocal tried
+        tried += 1
+        with Deadline():
+            try: f()
+            except errors as e: assert 'hangs' not in str(e)
+        assert victim.read_text() == 'mine' and not (tmp_path/'made').exists(), 'a link was written through'
+    for name in ('features.npy', 'labels.npy', 'labels.tmp.npy', 'done.json', '.lock', '.partial', ''):
+        place, p = partial(name)
+        if name == '.partial': p.rmdir()
+        PLANTS[plant](p, victim)
+        attempt(lambda: cache_features(look, pictures, cache_dir=place, progress=False))
+    for name in ('checkpoint-00000001.json', 'checkpoint-00000001.safetensors', 'checkpoint-00000002.json', 'checkpoint-00000002.safetensors', 'config.json', '.lock'):
+        folder = tmp_path/f'run {tried}'
+        folder.mkdir()
+        for q in run.parent.iterdir(): (folder/q.name).write_bytes(q.read_bytes())
+        (folder/name).unlink(missing_ok=True); PLANTS[plant](folder/name, victim)
+        attempt(lambda: read_checkpoint(folder/'checkpoint-00000001.json'))
+        attempt(lambda: read_checkpoint(list_checkpoints(folder)[0]))
+        attempt(lambda: write_checkpoint(folder, dict(b=torch.ones(3))))
+        attempt(lambda: read_config(folder))
+        attempt(lambda: write_config(folder, a=1))
+    from small import make
+    cls, args, kwargs = make(epochs=1)
+    trainer = cls(*args, **kwargs)
+    for name in ('.lock', 'history.csv', 'report.txt', 'report.html', 'results.png', 'life.png'):
+        folder = tmp_path/f'out {tried}'
+        folder.mkdir(); PLANTS[plant](folder/name, victim)
+        if name == '.lock': attempt(lambda: trainer.save(folder))
+        else: attempt(lambda: save_run(Written(trainer), folder))
+    from plasticish.deploy import export
+    PLANTS[plant](tmp_path/'brain.pt2', victim)
+    attempt(lambda: export(learned('plastic'), tmp_path/'brain.pt2'))
+    print(f'{plant}: {tried} tried')
+
+class Written:
+    "A result whose pictures are quickly drawn"
+    def __init__(self, trainer): self.trainer = self; self.history = trainer.history; self.report = trainer.report; self.save_error = None
+    def plot_results(self): return Figure(figsize=(1, 1))
+    def __str__(self): return 'a report'

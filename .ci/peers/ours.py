@@ -1,0 +1,178 @@
+"""Every cell of the results pages: `python .ci/peers/ours.py DATA OUT` writes OUT/many_classes.jsonl and OUT/drift.jsonl.
+DATA is the folder that `plasticish.sets` reads. A cell that is there is not computed again, so a killed run goes on,
+and after a change of a learner only its cells are computed. The streams are written to OUT/streams for the peers."""
+import argparse
+import re
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from plasticish import sets
+from plasticish.common import digest
+from plasticish.estimator import PlasticClassifier
+from plasticish.experiments import (
+    Arena,
+    Cells,
+    Plastic,
+    Triarchic,
+    code_key,
+    domains_in_turn,
+    lesson,
+    prequential,
+    rival_grids,
+    rivals,
+    split_classes,
+    subsample,
+    through_blur,
+    tune_stream,
+    two_worlds,
+)
+from plasticish.experiments import (
+    stream as in_order,
+)
+from plasticish.eyes import FeatureDataset, ImageArray, PretrainedEyes, cache_features, cifar10_features, split_off
+from plasticish.rivals import Learner, Neighbours, RanPAC, Ridge, SamKNN, Scaled, Softmax, StreamingLDA
+
+BRAINS = {'Plastic Brain': Plastic, 'Triarchic Brain': Triarchic}
+LESSON = ['class mean', 'kNN', 'streaming LDA', 'streaming QDA', 'FeCAM', 'KLDA', 'RanDumb', 'RanPAC', 'RanPAC, own search',
+          'naive softmax', 'replay 5000', 'joint softmax']
+
+GRIDS = rival_grids | {'RanPAC': dict(ridge=[1., 10., 1e2, 1e3, 1e4, 1e5, 1e6]),  # features of any scale
+                       'KLDA': dict(gamma=[.3, 1., 3.], shrinkage=[1e-3, 1e-2, .1])}
+
+
+class Estimator(Learner):
+    "`PlasticClassifier` with its defaults"
+    name = 'PlasticClassifier'
+    def __init__(self, in_dim, n_classes, seed=0):
+        super().__init__(in_dim, n_classes, seed)
+        self.model = PlasticClassifier(random_state=seed)
+    def learn(self, x, y): self.model.partial_fit(x.numpy(), y.numpy(), classes=range(self.n_classes))
+    def answer(self, x): return torch.from_numpy(np.asarray(self.model.predict(x.numpy()), dtype=np.int64))
+
+
+LRS = dict(lr=[1e-3, 3e-3, 1e-2, 3e-2])
+SCALED = lambda make, **kw: partial(Scaled, make=make, **kw)
+STREAM_RIVALS = {  # label: (learner, grid)
+    'online logistic regression': (Softmax, LRS), 'streaming LDA': (SCALED(StreamingLDA), rival_grids['streaming LDA']),
+    'ridge': (SCALED(Ridge), rival_grids['ridge']), 'kNN, all rows': (SCALED(Neighbours), dict(k=[5, 50])),
+    'RanPAC 500': (SCALED(RanPAC, M=500), dict(ridge=[.1, 1., 10., 1e2, 1e3])), 'SAM-kNN': (SamKNN, dict(k=[5]))}
+STREAM_OURS = {'PlasticClassifier': Estimator, 'Plastic Brain': SCALED(Plastic), 'Triarchic Brain': SCALED(Triarchic)}
+
+
+def as_sets(parts): return {k: FeatureDataset(torch.from_numpy(x), y) for k, (x, y) in parts.items()}
+
+
+def cifar100(root):
+    "CIFAR-100 through the bundled eyes; 5 000 of the training images for validation"
+    eyes = PretrainedEyes(weights='bundled')
+    parts, names = sets.read_cifar100(root)
+    images = {k: ImageArray(torch.from_numpy(x), y, names, eyes.transform) for k, (x, y) in parts.items()}
+    seen = {k: cache_features(eyes, d, progress=False) for k, d in images.items()}
+    train, valid = split_off(seen['train'], 5000)
+    return dict(train=train, valid=valid, test=seen['test'])
+
+
+def clean_cifar10(root): return {k: v for k, v in cifar10_features(root, progress=False).items() if 'storm' not in k}
+
+
+def classes(n, per): return lambda i: split_classes(sets.class_orders(n, 5)[i], per, f'order {i}')
+
+
+def domains(groups): return lambda i: domains_in_turn(sets.domain_orders(['photo', 'art_painting', 'cartoon', 'sketch'])[i % 4], groups)
+
+
+NLU = dict(name='nlu_hwu', test=['9', '10'])
+LESSONS = {  # set: (features of a data folder, curriculum of an order)
+    'PACS, domains': (lambda r: as_sets(sets.read_domains(r)), domains([tuple(range(7))])),
+    'PACS, domains and classes': (lambda r: as_sets(sets.read_domains(r)), domains([(0, 1, 2, 3), (4, 5, 6)])),
+    'banking77': (lambda r: as_sets(sets.read_text(r)), classes(77, 7)),
+    'NLU': (lambda r: as_sets(sets.read_text(r, **NLU)), classes(64, 8)),
+    'banking77, TF-IDF': (lambda r: as_sets(sets.read_tfidf(r)), classes(77, 7)),
+    'NLU, TF-IDF': (lambda r: as_sets(sets.read_tfidf(r, **NLU)), classes(64, 8)),
+    'CIFAR-10': (clean_cifar10, lambda i: two_worlds('vehicles') if i == 0 else classes(10, 2)(i)),
+    **{f'CIFAR-100, {k}': (cifar100, classes(100, v)) for k, v in sets.CIFAR100_SIZES.items()}}
+
+
+def many_classes(a, out):
+    "Class- and domain-incremental lessons, and i-Blurry"
+    cells = Cells(out/'many_classes.jsonl')
+    for name, (read, curriculum) in LESSONS.items():
+        if not re.search(a.sets, name): continue
+        try: features = read(a.data)
+        except FileNotFoundError as e: print(f'{name}: skipped, {e}'); continue
+        if a.rows: features = subsample(features, a.rows, a.rows)
+        arenas = [Arena(features, curriculum(i)) for i in range(a.orders)]
+        write_lesson(arenas[0], features, out/'lessons'/f'{name}.npz')
+        for label, make in {**{k: rivals[k] for k in LESSON}, **BRAINS}.items():
+            if not re.search(a.learners, label): continue
+            tuned = lambda: make if label in BRAINS or label not in GRIDS else partial(make, **cell(Cells(out/'tuning.jsonl'), dict(
+                set=name, learner=label, rows=a.rows, code=arenas[0].key(make, 0, 'valid'), grid=repr(GRIDS[label])),
+                lambda: dict(settings=settings(arenas[0], make, label)))['settings'])
+            for i, arena in enumerate(arenas):
+                key = dict(set=name, learner=label, seed=i, rows=a.rows, grid=repr(GRIDS.get(label)), code=arena.key(make, i, 'test'))
+                cell(cells, key, lambda: lesson(arena, tuned(), i))
+            if name == 'CIFAR-100, 10 × 10':
+                parts = [sets.i_blurry(features['train'].labels.numpy(), 5, seed=i) for i in range(a.orders)]
+                for i, p in enumerate(parts):
+                    key = dict(set='CIFAR-100, i-Blurry 50-10', learner=label, seed=i, rows=a.rows, grid=repr(GRIDS.get(label)), code=arenas[0].key(make, i, 'test'))
+                    cell(cells, key, lambda: through_blur(tuned(), features, p, i, batch=256, every=5000))
+
+
+def write_lesson(arena, features, file):
+    "The rows of the first order as they come, where its stages end, and the test rows: what the peers read"
+    stages = [torch.cat(s) for s in in_order(arena.parts, 0, arena.batch_size, blur=arena.curriculum.blur)]
+    x, y = arena.rows(torch.cat(stages))
+    tests = [features[k] for k in dict.fromkeys(s.key('test') for s in arena.curriculum.stages)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, x=x, y=y, ends=np.cumsum([len(s) for s in stages]), test_x=torch.cat([t.features[:].float() for t in tests]), test_y=torch.cat([t.labels for t in tests]))
+
+
+def settings(arena, make, label): return {k: v for k, v in arena.tune(make, GRIDS[label])[0].keywords.items() if k in GRIDS[label]}
+
+
+def drift(a, out):
+    "Test-then-train over real streams and generators"
+    cells = Cells(out/'drift.jsonl')
+    real = [lambda n=n: sets.read_stream(a.data, n) for n in sets.STREAMS]
+    swap = lambda: sets.swap_labels(sets.moving_rbf(classes=4, speed=0.))
+    for read in real + [partial(sets.sea, noise=.1), sets.sine, sets.agrawal, sets.moving_rbf, sets.hyperplane, swap]:
+        try: stream = read()
+        except FileNotFoundError as e: print(f'skipped, {e}'); continue
+        if not re.search(a.sets, stream.name): continue
+        if a.rows: stream = stream.head(a.rows)
+        (out/'streams').mkdir(parents=True, exist_ok=True)
+        np.savez(out/'streams'/f'{stream.name}.npz', x=stream.x, y=stream.y, changes=np.array(stream.changes, int))
+        for label, make in {**{k: v[0] for k, v in STREAM_RIVALS.items()}, **STREAM_OURS}.items():
+            if not re.search(a.learners, label): continue
+            grid = STREAM_RIVALS[label][1] if label in STREAM_RIVALS else {}
+            for seed in range(a.orders):
+                key = dict(set=stream.name, learner=label, seed=seed, rows=a.rows, batch=a.batch,
+                           code=digest(code_key(make), repr(grid), stream.x, stream.y))
+                cell(cells, key, lambda: prequential(partial(make, **tune_stream(make, grid, stream.head(max(2*a.batch, len(stream)//10)), a.batch)),
+                                                     stream, seed, a.batch))
+
+
+def cell(cells, key, compute):
+    "One cell, and a line about it"
+    t = time.time()
+    row = cells.get(key, compute)
+    if time.time() - t > .1: print(f"{key['set']} | {key['learner']} | {key.get('seed')}: {row.get('accuracy', row.get('settings'))} ({time.time() - t:.0f} s)", flush=True)
+    return row
+
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('data'); p.add_argument('out', type=Path)
+    p.add_argument('--only', choices=['many_classes', 'drift'])
+    p.add_argument('--rows', type=int, default=0, help='at most so many rows of a stream or a training set; 0: all')
+    p.add_argument('--orders', type=int, default=5, help='orders of classes or domains, seeds of learners')
+    p.add_argument('--batch', type=int, default=32, help='rows of a stream between two answers')
+    p.add_argument('--sets', default='', help='a pattern'); p.add_argument('--learners', default='', help='a pattern')
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    for what in (drift, many_classes):
+        if a.only in (None, what.__name__): what(a, a.out)

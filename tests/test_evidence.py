@@ -1,0 +1,54 @@
+"The command that computes the results pages: every cell once, sets that are not there left out"
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+root = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def data(tmp_path):
+    "A data folder with one small stream and a small set with domains"
+    rng = np.random.default_rng(0)
+    (tmp_path/'data'/'streams').mkdir(parents=True)
+    y = np.arange(200) % 2
+    np.savez(tmp_path/'data'/'streams'/'keystroke.npz', X=rng.normal(size=(200, 3)) + 3*y[:, None], y=y)
+    y, domain = np.arange(560) % 7, np.arange(560) % 4
+    np.savez(tmp_path/'data'/'pacs_efl0.npz', X=np.eye(7)[y] + .1*rng.normal(size=(560, 7)), y=y, domain=domain, test=np.arange(560) % 5 == 0,
+             domain_names=np.array(['art_painting', 'cartoon', 'photo', 'sketch']))
+    return tmp_path/'data'
+
+
+def compute(data, out, *more):
+    env = dict(os.environ, PYTHONPATH=str(root), OMP_NUM_THREADS='1')
+    run = subprocess.run([sys.executable, root/'.ci/peers/ours.py', data, out, *more], capture_output=True, text=True, env=env, timeout=300)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def lines(file): return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_every_cell_is_computed_once(data, tmp_path):
+    out, few = tmp_path/'out', ('--orders', '2', '--sets', 'PACS, domains$|keystroke|NLU$', '--learners', 'class mean|SAM|logistic')
+    said = compute(data, out, *few)
+    assert 'NLU: skipped' in said and 'elec2.npz' in said
+    many, drift = lines(out/'many_classes.jsonl'), lines(out/'drift.jsonl')
+    assert [(r['key']['set'], r['key']['learner'], r['key']['seed']) for r in many] == [('PACS, domains', 'class mean', 0), ('PACS, domains', 'class mean', 1)]
+    assert all(r['accuracy'] > 95 and len(r['curve']) == 4 for r in many)
+    assert {r['key']['learner'] for r in drift} == {'online logistic regression', 'SAM-kNN'} and len(drift) == 4
+    assert all(r['accuracy'] > 70 for r in drift) and (out/'streams'/'keystroke.npz').is_file()
+    before = {f.name: f.read_bytes() for f in out.glob('*.jsonl')}
+    compute(data, out, *few)
+    assert {f.name: f.read_bytes() for f in out.glob('*.jsonl')} == before
+
+
+def test_a_peer_that_is_not_installed_is_skipped(tmp_path):
+    for script in ('river_peers.py', 'capymoa_peers.py'):
+        run = subprocess.run([sys.executable, '-S', root/'.ci/peers'/script, tmp_path], capture_output=True, text=True, timeout=60)
+        assert 'skipped' in run.stderr and run.returncode == 1
