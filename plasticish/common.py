@@ -4,7 +4,8 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, stat, threading, weakref
+import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, signal, stat, threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'RENAMED', 'check_features', 'check_labels',
            'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
            'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
-           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'qualified',
-           'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain', 'read_plain', 'lock_file',
-           'write_atomic', 'write_text_atomic']
+           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'Uninterrupted',
+           'qualified', 'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain', 'read_plain',
+           'lock_file', 'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -352,9 +353,6 @@ class Turns:
     def __init__(self):
         self.lock = threading.RLock()
         self.every[id(self)] = self
-
-    def __enter__(self): self.lock.acquire()
-    def __exit__(self, *_): self.lock.release()
     def __reduce__(self): return Turns, ()
 
 
@@ -382,6 +380,22 @@ def _after_fork(child=False):
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork,
                         after_in_child=functools.partial(_after_fork, child=True))
+
+# %% ../nbs/workshop/common.ipynb #Uninterrupted
+class Uninterrupted:
+    "A context at whose end Ctrl-C takes effect, if it came inside; in threads other than the main one, where none comes, nothing"
+    def __enter__(self):
+        self.came, self.handler = None, None
+        if threading.current_thread() is not threading.main_thread(): return
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler) and signal.signal(signal.SIGINT, self._note): self.handler = handler
+
+    def _note(self, sig, frame): self.came = sig, frame
+
+    def __exit__(self, *_):
+        if self.handler is None: return
+        signal.signal(signal.SIGINT, self.handler)
+        if self.came: self.handler(*self.came)
 
 # %% ../nbs/workshop/common.ipynb #turns-qualified
 _Method = TypeVar('_Method', bound=Callable)
@@ -416,10 +430,10 @@ def no_grad(method:_Method # a method that is written outside its class
 
 def in_turn(method:_Method # a method that is written outside its class
            )->_Method: # the same, one thread at a time
-    "`method` that waits while another thread runs a method of the same object"
+    "`method` that waits while another thread runs a method of the same object; Ctrl-C takes effect at its end"
     @functools.wraps(method)
     def taking_turns(self, *args, **kwargs):
-        with vars(self).setdefault('_turns', Turns()): return method(self, *args, **kwargs)
+        with vars(self).setdefault('_turns', Turns()).lock, Uninterrupted(): return method(self, *args, **kwargs)
     return qualified(ordinary(taking_turns)) # type: ignore[return-value]
 
 # %% ../nbs/workshop/common.ipynb #_cell

@@ -231,7 +231,7 @@ class PlasticReadout(HostBuffers):
         self.register_buffer('rows', torch.zeros(2, 0, dtype=torch.int64, device=device))
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
-        self.register_buffer('ridge', torch.tensor(ridge))
+        self.register_buffer('ridge', torch.tensor(ridge, dtype=torch.float32))
         # waiting, taken in, taken in at the last fit
         self.register_buffer('counters', torch.zeros(3, dtype=torch.int64))
         # inputs of each class: now, waiting ones included, and at the last fit
@@ -461,6 +461,7 @@ def blended(u:Tensor, # unit features, compressed to sign(x)|x|^power [B,D]
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts
 class RecentReadouts(HostBuffers):
     "Ridge readouts that forget, each at its own rate"
+    @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  n_classes:int=0, # classes expected; grows as others come
@@ -474,12 +475,12 @@ class RecentReadouts(HostBuffers):
         super().__init__()
         self.power, self.decays, self.ridge, self.wait = power, decays, ridge, wait
         self.direct = 3*in_dim <= size
-        L, f = len(decays), lambda *s: torch.zeros(*s, device=device)
+        L, f = len(decays), lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         g = torch.Generator().manual_seed(0)
-        E = F.normalize(torch.randn(size - self.direct*in_dim, in_dim, generator=g), dim=1)
+        E = F.normalize(torch.randn(size - self.direct*in_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
         age = torch.arange(wait - 1, -1, -1)
         self.register_buffer('encoder', E.to(device), persistent=False)
-        share = torch.tensor(decays)[:, None]**age                          # [L,wait]
+        share = torch.tensor(decays, dtype=torch.float32)[:, None]**age                          # [L,wait]
         self.register_buffer('share', share.to(device), persistent=False)
         self.register_buffer('lateral', f(L, size, size))
         self.register_buffer('target', f(L, size, n_classes))
@@ -544,7 +545,7 @@ def _add_(self:RecentReadouts, h, y):
 def _fit_(self:RecentReadouts):
     "Solve all timescales"
     size = self.lateral.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-6)
-    eye = torch.eye(self.lateral.shape[1], device=self.lateral.device)
+    eye = torch.eye(self.lateral.shape[1], dtype=torch.float32, device=self.lateral.device)
     L, _ = torch.linalg.cholesky_ex(self.lateral + (self.ridge*size)[:, None, None]*eye)
     self.weight.copy_(torch.cholesky_solve(self.target, L))
 
