@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 _homes = {
     "eyes": ["PretrainedEyes", "create_cifar10_loaders", "cache_features"],
-    "memory": ["EpisodicMemoryBank"],
-    "brain": ["NeuromodulatedBlock", "PlasticBrain", "TriarchicBrain"],
+    "memory": ["EpisodicMemoryBank", "BankConfig"],
+    "brain": ["NeuromodulatedBlock", "PlasticBrain", "TriarchicBrain", "VoteConfig", "ReadoutConfig", "TriarchicConfig"],
     "estimator": ["PlasticClassifier"],
     "deploy": ["export"],
     "training": ["PhaseConfig", "TrainingHistory", "PlasticTrainer", "TriarchicTrainer"],
@@ -17,11 +17,11 @@ _home = {name: module for module, names in _homes.items() for name in names}
 __all__ = list(_home)
 
 if TYPE_CHECKING:
-    from .brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
+    from .brain import NeuromodulatedBlock, PlasticBrain, ReadoutConfig, TriarchicBrain, TriarchicConfig, VoteConfig
     from .deploy import export
     from .estimator import PlasticClassifier
     from .eyes import PretrainedEyes, cache_features, create_cifar10_loaders
-    from .memory import EpisodicMemoryBank
+    from .memory import BankConfig, EpisodicMemoryBank
     from .storms import add_noise, blur_image, invert_colors, invert_tensor
     from .training import PhaseConfig, PlasticTrainer, TrainingHistory, TriarchicTrainer
     from .visualization import PlasticVisualizer, TriarchicVisualizer, denormalize_imagenet

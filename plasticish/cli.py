@@ -144,7 +144,7 @@ def some_device(
 
 # %% ../nbs/workshop/cli.ipynb #settings
 _SETTINGS = dict(data=str, data_root=str, weights=str | None, model=str, phases=str, epochs=int, batch_size=int,
-                 seed=int, mode=str, storm_mode=str, on_error=str, white=int, precision=str)  # what config.json keeps of a run
+                 seed=int, mode=str, storm_mode=str, on_error=str, white=int, precision=str)
 
 # %% ../nbs/workshop/cli.ipynb #write_config
 def write_config(

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 __all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'RENAMED', 'check_features', 'check_labels',
            'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
            'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
-           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'renamed', 'load_whole', 'Turns', 'Uninterrupted',
-           'qualified', 'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain', 'read_plain',
-           'lock_file', 'write_atomic', 'write_text_atomic']
+           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'check_moved', 'renamed', 'load_whole', 'Turns',
+           'Uninterrupted', 'qualified', 'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain',
+           'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -33,7 +33,7 @@ def check_features(
     dim: int,  # width that is expected
     name: str = 'x',  # argument name for the error
 ) -> Tensor:  # float32, contiguous, detached `[B, dim]`
-    "Validate a batch of features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite, large)"
+    "Validate features; raises `TypeError` (no float tensor) or `ValueError` (shape, empty, not finite, large)"
     if not isinstance(x, Tensor): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {type(x).__name__}")
     if not x.is_floating_point(): raise TypeError(f"{name}: expected a float tensor [B, {dim}], got {x.dtype}")
     _check_dense(x, name)
@@ -295,6 +295,15 @@ def from_bytes(t:Tensor, # as from `as_bytes`
     if not isinstance(x, kind): raise ValueError(f'expected a {kind.__name__}, got {type(x).__name__}')
     return x
 
+# %% ../nbs/workshop/common.ipynb #check_moved
+def check_moved(given:dict, # keyword arguments that a constructor does not have
+                places:dict # argument -> where it is set now
+               ):
+    "Raise `TypeError` for arguments that moved, naming the new place, or that never were"
+    for name in given:
+        if name not in places: raise TypeError(f'{name}: expected no such argument')
+        raise TypeError(f'{name}: expected as {places[name].format(name)}, got an argument of its own')
+
 # %% ../nbs/workshop/common.ipynb #renamed
 RENAMED = dict(guest='temporary', shelter='storm_readout', surprise='drift', born='created',
                readers='n_readout_neurons', fixed='frozen_encoder', since='first_id')
@@ -383,7 +392,7 @@ if hasattr(os, 'register_at_fork'):
 
 # %% ../nbs/workshop/common.ipynb #Uninterrupted
 class Uninterrupted:
-    "A context at whose end Ctrl-C takes effect, if it came inside; in threads other than the main one, where none comes, nothing"
+    "A context at whose end Ctrl-C takes effect, if it came inside; only the main thread gets one"
     def __enter__(self):
         self.came, self.handler = None, None
         if threading.current_thread() is not threading.main_thread(): return

@@ -159,7 +159,8 @@ class EvidenceCore(nn.Module):
         super().__init__()
         self.size, self.prior = size, prior
         self.register_buffer('count', torch.zeros(size, out_size, dtype=torch.float32)) # N [H,C]
-        self.register_buffer('total', torch.zeros(out_size, dtype=torch.float32)) # N_c, evidence gathered while all could learn
+        # N_c, evidence gathered while all could learn
+        self.register_buffer('total', torch.zeros(out_size, dtype=torch.float32))
         self.register_buffer('weight', torch.zeros(size, out_size, dtype=torch.float32)) # [H,C]
 
     @property
@@ -215,7 +216,7 @@ class PlasticReadout(HostBuffers):
     def __init__(self,
                  in_dim:int=512, # width D of the inputs that wait
                  n_classes:int=0, # classes expected; grows as others come
-                 ridge:float=.03, # share of the neurons' mean energy added to the diagonal, until `fit_` chooses another
+                 ridge:float=.03, # share of the neurons' mean energy added to the diagonal at first
                  wait:int=2048, # inputs that wait to be taken in together
                  device='cpu' # where the sums live
                 ):
@@ -276,7 +277,7 @@ def take_in_(self:PlasticReadout,
              h:Tensor, # activity [B,R]; bfloat16 may be taken in as whole steps
              y:Tensor, # labels [B]
              sign:int=1, # -1 takes the inputs out again
-             n:int|Tensor|None=None # inputs that all processes together take in, or for each neuron those [R]; None: `B`
+             n:int|Tensor|None=None # inputs that all processes take in, or those of each neuron [R]; None: `B`
             ):
     "Hebb for the neurons: among each other, and with the classes; sums of no inputs are exactly zero"
     n = len(y) if n is None else n
@@ -541,6 +542,7 @@ def _add_(self:RecentReadouts, h, y):
     self.target.mul_(left).baddbmm_(weighed, hot.expand(L, -1, -1))
     self.count.mul_(left[..., 0]).add_(self.share @ hot)
 
+# %% ../nbs/02_consolidation.ipynb #RecentReadouts-_fit_
 @patch
 def _fit_(self:RecentReadouts):
     "Solve all timescales"
@@ -558,6 +560,7 @@ def widen_(self:RecentReadouts,
     if more <= 0: return
     for name in ('target', 'weight', 'count'): setattr(self, name, F.pad(getattr(self, name), (0, more)))
 
+# %% ../nbs/02_consolidation.ipynb #RecentReadouts-reset_
 @patch
 def reset_(self:RecentReadouts):
     "Forget everything"

@@ -105,7 +105,8 @@ class DriftDetector(nn.Module):
     ):
         super().__init__()
         self.threshold, self.window, self.horizon, self.warmup = threshold, window, horizon, warmup
-        self.register_buffer('stats', torch.zeros(3, n_classes, dtype=torch.float32)) # samples, mean, mean square of the margin
+        # samples, mean, mean square of the margin
+        self.register_buffer('stats', torch.zeros(3, n_classes, dtype=torch.float32))
         self.register_buffer('level', torch.zeros((), dtype=torch.float32))
 
     @property

@@ -10,7 +10,7 @@ import inspect
 import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
-from .brain import PlasticBrain
+from .brain import PlasticBrain, ReadoutConfig, VoteConfig
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
@@ -83,6 +83,7 @@ def _raw(self:PlasticClassifier, f):
     x = f.sign()*f.abs()**(1/self.power)
     return (x[:, :-1]/x[:, -1:]).double().numpy()*self.bias*(x.shape[1] - 1)**.5*self._unit + self._shift
 
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_standardise
 @patch
 def _standardise(self:PlasticClassifier, X, reset, exact=False):
     "Take rows [n,D] into the running mean and variance; bring what is stored to a new scale where the old one is off"
@@ -111,15 +112,13 @@ def _adopt(self:PlasticClassifier, shift, unit):
     if self.brain_.memory.count: self.brain_._remap(new)
     self._shift, self._unit, self._scaled_at = shift, unit, self._n
 
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_newborn
 @patch
 def _newborn(self:PlasticClassifier, D):
     from sklearn.utils import check_random_state
     H = self.hidden_dim or min(2048, 16*D)
     seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-    return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None,
-                        device=self.device, power=self.power, temperature=self.temperature,
-                        shrinkage=self.shrinkage, readout=self.readout, n_readout_neurons=H*self.num_layers,
-                        repeats=True, seed=seed, precision=self.precision)
+    return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None, device=self.device, seed=seed, precision=self.precision, vote=VoteConfig(power=self.power, temperature=self.temperature, shrinkage=self.shrinkage, repeats=True), readout=ReadoutConfig(used=self.readout, n_neurons=H*self.num_layers))
 
 # %% ../nbs/workshop/estimator.ipynb #in_order_of_appearance
 def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
@@ -229,7 +228,7 @@ def get_metadata_routing(self:PlasticClassifier):
 
 @patch
 def set_score_request(self:PlasticClassifier, *,
-                      sample_weight:bool|str|None=None # True: route it to `score`; False: keep it away; a name: route that
+                      sample_weight:bool|str|None=None # True: routed to `score`; False: kept away; a name: that is
                      )->PlasticClassifier: # itself
     "Ask scikit-learn to route `sample_weight` to `score`"
     asked = self.get_metadata_routing()

@@ -17,7 +17,7 @@ from types import CodeType, FunctionType
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
-from .brain import PlasticBrain, TriarchicBrain
+from .brain import PlasticBrain, TriarchicBrain, TriarchicConfig
 from .common import figure_style, log, write_text_atomic
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
 from .metrics import anytime_accuracy, calibration_error, continual_metrics, negative_log_likelihood
@@ -599,8 +599,7 @@ class Triarchic(Learner):
         published=False): # the published rules
         super().__init__(in_dim, n_classes, seed)
         base = SparseProjection(in_dim, hidden_size, sparsity_k, seed=seed) if published else None # it alone draws
-        self.batch, self.brain = batch, TriarchicBrain(
-            in_dim, hidden_size, n_classes, sparsity_k, published=published, base=base)
+        self.batch, self.brain = batch, TriarchicBrain(in_dim, hidden_size, n_classes, sparsity_k, published=published, parts=TriarchicConfig(base=base))
     def learn(self, x, y):
         for b in zip(x.split(self.batch), y.split(self.batch)): self.brain.update_batch(*b)
     def answer(self, x): return self.brain.predict(x)

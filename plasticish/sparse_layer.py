@@ -96,8 +96,10 @@ class SparseProjection(nn.Module):
         if not 1 <= k <= size: raise ValueError(f"k must lie between 1 and size {size}, got {k}")
         self.in_size, self.size, self.k, self.theta = in_size, size, k, theta
         gen = torch.Generator().manual_seed(seed)
-        self.register_buffer('weight', F.normalize(torch.randn(size, in_size, generator=gen, dtype=torch.float32), dim=1)) # [H,D]
-        self.register_buffer('rate', torch.zeros(size, dtype=torch.float32)) # running share of inputs that each neuron wins
+        # [H,D]
+        self.register_buffer('weight', F.normalize(torch.randn(size, in_size, generator=gen, dtype=torch.float32), dim=1))
+        # running share of inputs that each neuron wins
+        self.register_buffer('rate', torch.zeros(size, dtype=torch.float32))
         self.register_buffer('created', torch.full((size,), -1)) # step of the last recycling, -1 for never
         self.register_buffer('step', torch.zeros((), dtype=torch.long))
 
@@ -248,11 +250,14 @@ class PrototypeProjection(SparseProjection):
         self.storm_penalty, self.precision = storm_penalty, precision
         self.metric = RunningMetric(in_size, n_classes)
         self.weight.zero_()
-        self.register_buffer('scale', torch.zeros(size, dtype=torch.float32)) # 1/|weight|, less for temporary neurons, 0 if empty
-        self.register_buffer('wins', torch.zeros(size, dtype=torch.float32)) # inputs averaged in each direction, 0 if empty
+        # 1/|weight|, less for temporary neurons, 0 if empty
+        self.register_buffer('scale', torch.zeros(size, dtype=torch.float32))
+        # inputs averaged in each direction, 0 if empty
+        self.register_buffer('wins', torch.zeros(size, dtype=torch.float32))
         self.register_buffer('label', torch.full((size,), -1)) # class of the recruit
         self.register_buffer('temporary', torch.zeros(size, dtype=torch.bool)) # recruited in a storm
-        self.register_buffer('budget', torch.zeros((), dtype=torch.float32)) # recruits due, with the fraction carried over
+        # recruits due, with the fraction carried over
+        self.register_buffer('budget', torch.zeros((), dtype=torch.float32))
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-activate
 @patch

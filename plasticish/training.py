@@ -717,7 +717,9 @@ def _timed(self:Trainer, batches, note):
 def _enter(self:Trainer, phase):
     "Prepare the brain for a phase; True if it had begun before"
     resumed = len(self.phase_log) > self.at['phase']
-    if not resumed: self.phase_log.append(dict(name=phase.name, samples=0, right=0., seconds=0., first_step=self.at['step']))
+    if not resumed:
+        first = self.at['step']
+        self.phase_log.append(dict(name=phase.name, samples=0, right=0., seconds=0., first_step=first))
     if phase.neurogenesis is not None: self.brain.set_neurogenesis(phase.neurogenesis)
     return resumed
 
@@ -1110,7 +1112,8 @@ def get_summary(self:Trainer)->dict: # phase -> its four numbers, in 0–1
         acc = self.history.task_acc[a:b]
         name = note['name'] if note['name'] not in out else f"{note['name']} ({a})"
         if acc:
-            out[name] = dict(mean_accuracy=note['right']/note['samples'], final_accuracy=acc[-1], initial_accuracy=acc[0],
+            mean = note['right']/note['samples']
+            out[name] = dict(mean_accuracy=mean, final_accuracy=acc[-1], initial_accuracy=acc[0],
                              improvement=acc[-1] - acc[0])
     return out
 

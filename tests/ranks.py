@@ -6,14 +6,14 @@ import sys
 import torch
 from small import make
 
-from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain, VoteConfig
 from plasticish.checkpoint import list_checkpoints
 from plasticish.distributed import all_rows, bytes_received, my_slice, process_group, ranks
 
 KINDS = {'triarchic': lambda: TriarchicBrain(32, 256, 6, 8), 'triarchic, published': lambda: TriarchicBrain(32, 256, 6, 8, published=True),
-         'plastic': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, n_readout_neurons=64), 'plastic, published': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, published=True),
-         'plastic, hebbian': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, None, n_readout_neurons=64, hebbian=True),
-         'plastic, small memory': lambda: PlasticBrain(32, 64, 8, 2, 300, 10, 6, n_readout_neurons=64, memory_settings=dict(policy='balanced', storage='int8'))}
+         'plastic': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, readout=ReadoutConfig(n_neurons=64)), 'plastic, published': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, 6, published=True),
+         'plastic, hebbian': lambda: PlasticBrain(32, 64, 8, 2, 900, 10, None, readout=ReadoutConfig(n_neurons=64, hebbian=True)),
+         'plastic, small memory': lambda: PlasticBrain(32, 64, 8, 2, 300, 10, 6, readout=ReadoutConfig(n_neurons=64), vote=VoteConfig(memory=dict(policy='balanced', storage='int8')))}
 
 def batches():
     "Two worlds in batches of many sizes, down to fewer rows than processes, a storm, and a return"

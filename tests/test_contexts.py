@@ -5,8 +5,8 @@ import pytest
 import torch
 from small import difference
 
-from plasticish.brain import PlasticBrain, TriarchicBrain
-from plasticish.memory import EpisodicMemoryBank, PlasticMetric
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
+from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric
 
 D, C = 16, 4
 
@@ -18,10 +18,10 @@ def float64():
 
 AROUND = {'inference mode': torch.inference_mode, 'autocast': lambda: torch.autocast('cpu'), 'gradients': torch.enable_grad,
           'no gradients': torch.no_grad, 'float64': float64, 'another device': lambda: torch.device('meta')}
-MAKE = {'plastic': lambda: PlasticBrain(D, 32, 4, 2, 60, 5, None, n_readout_neurons=64), 'bfloat16': lambda: PlasticBrain(D, 32, 4, 2, 60, 5, C, n_readout_neurons=64, precision='bfloat16'),
-        'published': lambda: PlasticBrain(D, 32, 4, 2, 60, 5, C, published=True), 'hebbian': lambda: PlasticBrain(D, 32, 4, 1, 60, 5, C, n_readout_neurons=64, hebbian=True),
+MAKE = {'plastic': lambda: PlasticBrain(D, 32, 4, 2, 60, 5, None, readout=ReadoutConfig(n_neurons=64)), 'bfloat16': lambda: PlasticBrain(D, 32, 4, 2, 60, 5, C, precision='bfloat16', readout=ReadoutConfig(n_neurons=64)),
+        'published': lambda: PlasticBrain(D, 32, 4, 2, 60, 5, C, published=True), 'hebbian': lambda: PlasticBrain(D, 32, 4, 1, 60, 5, C, readout=ReadoutConfig(n_neurons=64, hebbian=True)),
         'triarchic': lambda: TriarchicBrain(D, 64, C, 4), 'published triarchic': lambda: TriarchicBrain(D, 64, C, 4, published=True),
-        'bank': lambda: EpisodicMemoryBank(D, 60, 5, None, metric=PlasticMetric(D), policy='balanced'), 'int8 bank': lambda: EpisodicMemoryBank(D, 60, 5, C, metric=PlasticMetric(D), storage='int8')}
+        'bank': lambda: EpisodicMemoryBank(D, 60, 5, None, metric=PlasticMetric(D), policy='balanced'), 'int8 bank': lambda: EpisodicMemoryBank(D, 60, 5, C, metric=PlasticMetric(D), store=BankConfig(storage='int8'))}
 
 def live(kind, around, started=nullcontext):
     "The state after a life, every second call of it within `around`"

@@ -44,7 +44,7 @@ def test_two_processes_equal_one(tmp_path):
         if 'shares' in a: assert apart(a['shares'], b['shares']) < 1e-5, kind
         assert a['state'].keys() == b['state'].keys()
         for k, v in a['state'].items():
-            solved = k.endswith(('readout.weight', 'storm_readout.weight')) or k.startswith('drift')    # from sums in another order, by an ill-conditioned solve
+            solved = k.endswith(('readout.weight', 'storm_readout.weight')) or k.startswith(('drift', 'today', 'lasting'))    # from sums in another order, by an ill-conditioned solve
             assert apart(v, b['state'][k]) < (3e-3 if solved else 5e-6), (kind, k)
 
 @pytest.mark.parametrize('first, then', [(1, 2), (3, 1)])

@@ -14,9 +14,9 @@ import pytest
 import torch
 from small import cloud, kill_somewhere, tell
 
-from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
 from plasticish.eyes import ImageArray, cache_features
-from plasticish.memory import EpisodicMemoryBank
+from plasticish.memory import BankConfig, EpisodicMemoryBank
 
 D = 6
 def look(images): return images.float().mean((2, 3)).repeat(1, 2)  # [B,3,h,w] -> [B,6]
@@ -62,7 +62,7 @@ def test_processes_share_a_cache(processes, tmp_path):
     assert sums == [look(pictures().images).sum().item()]*3
     assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 1
 
-def bank(path): return EpisodicMemoryBank(D, 16, 3, None, path=str(path))
+def bank(path): return EpisodicMemoryBank(D, 16, 3, None, store=BankConfig(path=str(path)))
 def told(i): return torch.nn.functional.one_hot(torch.tensor([i % D]), D).float() + i/1000
 def remembering(path, pipe):
     "Store numbered items for ever, save the state now and then"
@@ -150,7 +150,7 @@ def short_of_memory(kind, spare, pipe):
     ds = cloud(range(10), 24_000)
     (x, y), (u, v) = ((ds.features[a:b], ds.labels[a:b]) for a, b in ((0, 12_000), (12_000, 24_000)))
     phases, tests = [PhaseConfig('a', 1, [(x[:64], y[:64]), (x, y), (u, v)])], dict(a=[(x[:2000], y[:2000])])
-    def newborn(): return TriarchicBrain(16, 4096, 10, 16) if kind == 'triarchic' else PlasticBrain(16, 2048, 16, 2, 4000, 50, 10, n_readout_neurons=4096, eval_batch=12_000)
+    def newborn(): return TriarchicBrain(16, 4096, 10, 16) if kind == 'triarchic' else PlasticBrain(16, 2048, 16, 2, 4000, 50, 10, readout=ReadoutConfig(n_neurons=4096, eval_batch=12_000))
     t = TriarchicTrainer(newborn(), None, phases, eval_loaders=tests) if kind == 'triarchic' else PlasticTrainer(newborn(), phases, tests)
     now = int(Path('/proc/self/statm').read_text().split()[0])*resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + spare*2**20, resource.RLIM_INFINITY))

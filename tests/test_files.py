@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small import difference
 
-from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
 from plasticish.checkpoint import CheckpointError, _checksum, read_checkpoint, write_checkpoint
 from plasticish.eyes import (
     PretrainedEyes,
@@ -30,7 +30,7 @@ from plasticish.memory import EpisodicMemoryBank, PlasticMetric
 
 D, C = 6, 4
 x, y = torch.randn(40, D, generator=torch.Generator().manual_seed(0)), torch.arange(40) % C
-KINDS = {'plastic': lambda: PlasticBrain(D, 12, 3, 2, 30, 5, C, n_readout_neurons=16), 'triarchic': lambda: TriarchicBrain(D, 32, C, 3), 'bank': lambda: EpisodicMemoryBank(D, 30, 5, C, metric=PlasticMetric(D, C))}
+KINDS = {'plastic': lambda: PlasticBrain(D, 12, 3, 2, 30, 5, C, readout=ReadoutConfig(n_neurons=16)), 'triarchic': lambda: TriarchicBrain(D, 32, C, 3), 'bank': lambda: EpisodicMemoryBank(D, 30, 5, C, metric=PlasticMetric(D, C))}
 def learned(kind, phase='a'):
     o = KINDS[kind]()
     if kind == 'triarchic': o.update_batch(x, y)

@@ -10,7 +10,7 @@ import torch
 from small import difference
 
 import plasticish
-from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
 from plasticish.memory import EpisodicMemoryBank, PlasticMetric
 
 D, C = 8, 4
@@ -39,7 +39,7 @@ def data(n, seed=0):
     return torch.randn(C, D, generator=torch.Generator().manual_seed(1))[y] + .3*torch.randn(n, D, generator=g), y
 
 def plastic(**kw):
-    b = PlasticBrain(D, 16, 4, 2, 30, 5, None, n_readout_neurons=32, **kw)
+    b = PlasticBrain(D, 16, 4, 2, 30, 5, None, readout=ReadoutConfig(n_neurons=32), **kw)
     for i, mode in enumerate(('plastic', 'plastic', 'panic')): b.train_step(*data(14, i), mode, phase=f'p{i}')
     b.consolidate(); b.train_step(*data(5, 9))
     return b

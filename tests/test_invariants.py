@@ -4,10 +4,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import difference
 
-from plasticish.brain import PlasticBrain, TriarchicBrain, encoder_sums
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain, encoder_sums
 from plasticish.consolidation import gram_add_, mirrored
 from plasticish.context import ContextWeights
-from plasticish.memory import EpisodicMemoryBank, PlasticMetric, class_quotas, survivors
+from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric, class_quotas, survivors
 from plasticish.sparse_layer import RunningMetric, k_winners, sparse_code
 
 D, C = 6, 4
@@ -43,7 +43,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(['add', 'add', 'add', 'storm', 'ids',
 @given(policy=st.sampled_from(['ring', 'balanced']), storage=st.sampled_from(['float32', 'float16', 'int8']), metric=st.booleans(), size=st.integers(1, 40), steps=STEPS)
 def test_what_the_bank_holds(policy, storage, metric, size, steps):
     "fill = added - forgotten - evicted; ids are unique for ever; each id keeps its label, phase and features"
-    def new(): return EpisodicMemoryBank(D, size, 3, C, policy=policy, storage=storage, metric=PlasticMetric(D, C) if metric else None)
+    def new(): return EpisodicMemoryBank(D, size, 3, C, policy=policy, metric=PlasticMetric(D, C) if metric else None, store=BankConfig(storage=storage))
     b, added, forgotten, evicted, given_ids, truth = new(), 0, 0, 0, set(), {}
     for what, n, seed in steps:
         before = set(b.ids[:len(b)].tolist())
@@ -127,7 +127,7 @@ def valid(brain):
 @given(steps=LIFE, published=st.booleans(), layers=st.integers(0, 3), size=st.sampled_from([40, 1000]))
 def test_surgery_in_any_order(steps, published, layers, size):
     "Whatever is added, removed, frozen, forgotten or reloaded, the brain answers and learns on"
-    def new(): return PlasticBrain(D, 12, 3, layers, size, 5, C, n_readout_neurons=24, published=published)
+    def new(): return PlasticBrain(D, 12, 3, layers, size, 5, C, published=published, readout=ReadoutConfig(n_neurons=24))
     brain = live(new(), new, steps)
     brain.train_step(*drawn(9, 5)); brain.consolidate(); valid(brain)
 
@@ -200,7 +200,7 @@ def lasting(brain, x):
 @given(n=st.integers(1, 40), m=st.integers(1, 40), seed=st.integers(0, 10**6), add=st.booleans())
 def test_forgetting_is_as_if_it_had_never_been(n, m, seed, add):
     "Until something had to be evicted, a phase that is forgotten leaves the sums of a brain that never saw it"
-    def new(): return PlasticBrain(D, 12, 3, 2, 500, 5, C, n_readout_neurons=24)
+    def new(): return PlasticBrain(D, 12, 3, 2, 500, 5, C, readout=ReadoutConfig(n_neurons=24))
     saw, never = new(), new()
     for b in (saw, never):
         b.train_step(*drawn(m, seed + 1), phase='kept')

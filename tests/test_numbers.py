@@ -3,7 +3,7 @@ import pytest
 import torch
 from small import difference
 
-from plasticish.brain import PlasticBrain, TriarchicBrain
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain, TriarchicConfig, VoteConfig
 from plasticish.memory import EpisodicMemoryBank, PlasticMetric
 
 
@@ -13,9 +13,9 @@ def drawn(n, D, C, seed=0):
     return torch.randn(C, D, generator=g)[y] + .3*torch.randn(n, D, generator=g), y
 
 def brains(D, C):
-    yield PlasticBrain(D, 32, 4, 2, 200, 5, C, n_readout_neurons=64)
+    yield PlasticBrain(D, 32, 4, 2, 200, 5, C, readout=ReadoutConfig(n_neurons=64))
     yield PlasticBrain(D, 32, 4, 2, 200, 5, C, published=True)
-    yield PlasticBrain(D, 32, 4, 1, 200, 5, None, n_readout_neurons=32)
+    yield PlasticBrain(D, 32, 4, 1, 200, 5, None, readout=ReadoutConfig(n_neurons=32))
     yield TriarchicBrain(D, 64, C, 4)
     yield TriarchicBrain(D, 64, C, 4, published=True)
 
@@ -41,7 +41,7 @@ def test_features_too_large_for_a_length():
     x, y = drawn(6, 6, 3)
     bank = EpisodicMemoryBank(6, 20, 3, 3)
     calls = [bank.update, bank.contains, lambda x, y: bank(x)]
-    for b in (*brains(6, 3), PlasticBrain(6, 32, 4, 1, power=2.), TriarchicBrain(6, 64, 3, 4, power=2.)):
+    for b in (*brains(6, 3), PlasticBrain(6, 32, 4, 1, vote=VoteConfig(power=2.)), TriarchicBrain(6, 64, 3, 4, parts=TriarchicConfig(power=2.))):
         calls += [b.update_batch if isinstance(b, TriarchicBrain) else b.train_step, lambda x, y, b=b: b(x)]
     for call in calls:
         for size in (3e38, 1e19):
@@ -59,7 +59,7 @@ def test_edges(edge):
 @pytest.mark.parametrize('D, C, n', [(1, 2, 64), (2, 1, 64), (6, 1000, 1500), (4096, 3, 24)])
 def test_sizes(D, C, n):
     x, y = drawn(n, D, C)
-    for brain in (PlasticBrain(D, 32, 4, 1, 50, 5, C, n_readout_neurons=32), TriarchicBrain(D, 64, C, 4)) if D == 4096 else brains(D, C):
+    for brain in (PlasticBrain(D, 32, 4, 1, 50, 5, C, readout=ReadoutConfig(n_neurons=32)), TriarchicBrain(D, 64, C, 4)) if D == 4096 else brains(D, C):
         lives(brain, x, y, 256, modes=('plastic',))
     if C == 1000:
         b = EpisodicMemoryBank(D, n, 5, C, metric=PlasticMetric(D, C), policy='balanced')

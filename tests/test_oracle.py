@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from plasticish.brain import PlasticBrain
+from plasticish.brain import PlasticBrain, ReadoutConfig, VoteConfig
 
 D, K, ROWS, CLASSES, SIZE = 8, 5, 300, 5, 40
 POOL = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(5))
@@ -203,8 +203,7 @@ def answers(brain, model, q, voters):
 
 def newborn(settings):
     power, policy, layers, open_set = settings
-    return PlasticBrain(D, 32, 4, layers, SIZE, K, None if open_set else CLASSES, power=power, n_readout_neurons=32*max(1, layers),
-                        precision='float32', memory_settings=dict(policy=policy, storage='float32'))
+    return PlasticBrain(D, 32, 4, layers, SIZE, K, None if open_set else CLASSES, precision='float32', vote=VoteConfig(power=power, memory=dict(policy=policy, storage='float32')), readout=ReadoutConfig(n_neurons=32*max(1, layers)))
 
 OPS = ['learn']*6 + ['storm']*2 + ['unkept', 'watch', 'forget', 'forget id', 'forget phase', 'add', 'remove', 'replace', 'sleep', 'save', 'load', 'copy']
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from test_command_line import call, digits
 
-from plasticish.brain import PlasticBrain
+from plasticish.brain import PlasticBrain, ReadoutConfig
 from plasticish.checkpoint import CheckpointError, list_checkpoints, run_files
 from plasticish.cli import load_run, predict_images, run, save_run
 
@@ -15,7 +15,7 @@ from plasticish.cli import load_run, predict_images, run, save_run
 @pytest.fixture(scope='module', autouse=True)
 def small_brains():
     "Brains whose checkpoints are quickly written"
-    def make(in_dim, classes, device='cpu', precision='auto'): return PlasticBrain(in_dim, 32, 4, 1, 300, 5, len(classes), n_readout_neurons=64, device=device)
+    def make(in_dim, classes, device='cpu', precision='auto'): return PlasticBrain(in_dim, 32, 4, 1, 300, 5, len(classes), device=device, readout=ReadoutConfig(n_neurons=64))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('plasticish.cli.make_brain', make)
         yield
