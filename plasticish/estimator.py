@@ -98,7 +98,7 @@ def _standardise(self:PlasticClassifier, X, reset, exact=False):
     if reset: self._shift, self._unit, self._scaled_at = (mean, unit, n) if self.scale else (0*mean, 0*mean + 1, n)
     elif self.scale and self.bias and n >= 1.25*self._scaled_at:
         moved = (np.abs(mean - self._shift)/self._unit).max() > .5 or np.abs(np.log2(unit/self._unit)).max() > 1
-        if moved: self._adopt(mean, unit)
+        if moved or 2*self._scaled_at <= n <= 4096: self._adopt(mean, unit)
 
 @patch
 def _adopt(self:PlasticClassifier, shift, unit):
