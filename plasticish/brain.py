@@ -720,7 +720,7 @@ def _scores(self:PlasticBrain, f, mode):
     C = lasting.shape[1]
     known = widened(self.recent.known, C)
     recent = specialist(widened(self.recent(f), C), known, lasting)
-    shares = followed(lasting, recent, self.today.weight, known[TODAY])
+    shares = followed(lasting, recent, self.today.weight, known[TODAY], self.today.trust)
     return shares, shares if calm is None else calm, torch.stack([lasting, *recent], -1)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence

@@ -97,7 +97,7 @@ class _RecentAnswer(nn.Module):
 class PlasticAnswer(nn.Module):
     "What a `PlasticBrain` answers, in tensors alone: features [B,D] -> class shares [B,C]"
     calm:Tensor; storm:Tensor # what the layers are read with
-    lasting:Tensor; today:Tensor # weights of the pools
+    lasting:Tensor; today:Tensor; trust:Tensor # weights of the pools, and how far the second counts
     recent:_RecentAnswer|None # None where only the memory answers
 
     def __init__(self,
@@ -121,7 +121,7 @@ def _tensors(self:PlasticAnswer, brain, m, stored):
     "Names and tensors of what an answer needs beside keys and layers"
     yield from (('labels', m.labels[stored]), ('temporary', m.temporary[stored].long()))
     if m.metric is not None: yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener))
-    yield from (('lasting', brain.lasting.weight), ('today', brain.today.weight))
+    yield from (('lasting', brain.lasting.weight), ('today', brain.today.weight), ('trust', brain.today.trust))
     if not self.reads: return
     calm, storm = brain.readout.weight, brain.storm_readout
     yield from (('calm', calm), ('storm', storm.weight if storm.fitted else 0*calm))
@@ -162,7 +162,7 @@ def forward(self:PlasticAnswer,
     C = max(votes[0].shape[1], score.shape[1], self.recent.known.shape[1])
     lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), widened(score, C)], 2), self.lasting)
     known = widened(self.recent.known, C)
-    return followed(lasting, specialist(widened(self.recent(f), C), known, lasting), self.today, known[TODAY])
+    return followed(lasting, specialist(widened(self.recent(f), C), known, lasting), self.today, known[TODAY], self.trust)
 
 @patch
 def _score(self:PlasticAnswer, codes, in_storm):

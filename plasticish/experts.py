@@ -43,6 +43,7 @@ class ExpertPool(nn.Module):
         self.register_buffer('strength', f(strength).diag(), persistent=False)
         self.register_buffer('weight', f(prior))
         self.register_buffer('curvature', f(strength).diag()) # of the record's log likelihood [E,E]
+        self.register_buffer('gain', f(0.)) # of the record's log likelihood over the first expert's
 
     def forward(self,
                 u:Tensor, # evidence [B,C,E]
@@ -75,9 +76,22 @@ def update_(self:ExpertPool,
            ):
     "One Newton step towards the weights that would have answered these rows best (online Newton, Hazan et al. 2007)"
     kept = self.keep**len(y)
+    self.gain.mul_(kept).add_(self._gain(u, y, known))
     slope, curvature = slope_and_curvature(u, y, self.weight, known)
     self.curvature.mul_(kept).add_(curvature + (1 - kept)*self.strength)
     self._step_(slope + (1 - kept)*(self.strength @ (self.prior - self.weight)), self.curvature)
+
+@patch
+def _gain(self:ExpertPool, u, y, known):
+    "By how much the pool gave these rows a larger log likelihood than its first expert"
+    def said(u, weight): return pooled(u, weight, known).gather(1, y[:, None])[:, 0].clamp(min=1e-9).log()
+    gain = said(u, self.weight) - said(u[..., :1], torch.ones_like(self.weight[:1]))
+    return (gain if known is None else gain*known[y]).sum()
+
+@patch(as_prop=True)
+def trust(self:ExpertPool)->Tensor: # from 0 to 1
+    "How surely the pool has been better than its first expert alone: half at ten nats of the record"
+    return (self.gain - 10).sigmoid()
 
 @patch
 def _step_(self:ExpertPool, slope, curvature):
@@ -111,11 +125,12 @@ def specialist(scores:Tensor, # of an expert that forgets [...,B,C]
 def followed(lasting:Tensor, # answer of the parts that do not forget [B,C]
              recent:Tensor, # specialists' shares [L,B,C]
              weight:Tensor, # of the lasting answer and of each specialist [1+L]
-             known:Tensor # how well today's rows show each class [C]
+             known:Tensor, # how well today's rows show each class [C]
+             trust:Tensor # in the pool, from 0 to 1
             )->Tensor: # class shares [B,C]
     "The lasting answer, with what it gives to today's classes shared out by the pool"
     m = pooled(log_shares(torch.stack([lasting, *recent], -1)), weight, known)
-    return (1 - known)*lasting + m*(known*lasting).sum(1, keepdim=True)
+    return (1 - trust*known)*lasting + trust*m*(known*lasting).sum(1, keepdim=True)
 
 # %% ../nbs/workshop/experts.ipynb #balanced_rows
 def balanced_rows(labels:Tensor, # [N]

@@ -11,7 +11,7 @@ from torch import nn
 
 from plasticish.brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
 from plasticish.eyes import FeatureDataset, PretrainedEyes, cache_features
-from plasticish.memory import EpisodicMemoryBank
+from plasticish.memory import BankConfig, EpisodicMemoryBank
 from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer
 
 D, C, B = 8, 5, 6
@@ -58,7 +58,7 @@ class cloud_of:
 
 KINDS = {'plastic': plastic, 'plastic, published': lambda: plastic(published=True), 'plastic, any label': lambda: PlasticBrain(D, 24, 4, num_layers=2, memory_size=20, num_classes=None),
          'triarchic': triarchic, 'triarchic, published': lambda: triarchic(published=True),
-         'bank': bank, 'bank, balanced': lambda: bank(policy='balanced'), 'bank, int8': lambda: bank(policy='balanced', storage='int8')}
+         'bank': bank, 'bank, balanced': lambda: bank(policy='balanced'), 'bank, int8': lambda: bank(policy='balanced', store=BankConfig(storage='int8'))}
 OPEN = 'plastic, any label'
 MADE = {}
 def subject(kind):

@@ -11,7 +11,7 @@ from small import difference
 
 import plasticish
 from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
-from plasticish.memory import EpisodicMemoryBank, PlasticMetric
+from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric
 
 D, C = 8, 4
 HOME = str(Path(plasticish.__file__).parent)
@@ -70,7 +70,7 @@ CALLS = {
     'triarchic': (triarchic, {'update_batch': lambda o: o.update_batch(X, Y), 'panic': lambda o: o.update_batch(X, Y, 'panic'), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
     'published triarchic': (lambda: triarchic(published=True), {'update_batch': lambda o: o.update_batch(X, Y)}),
     'ring': (bank, {'update': lambda o: o.update(X, Y, 'new'), 'forget': lambda o: o.forget(label=1), 'clear': lambda o: o.clear(), 'refresh': lambda o: o.refresh()}),
-    'balanced int8': (lambda: bank(policy='balanced', storage='int8'), {'update': lambda o: o.update(X, Y, 'new'), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
+    'balanced int8': (lambda: bank(policy='balanced', store=BankConfig(storage='int8')), {'update': lambda o: o.update(X, Y, 'new'), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
 }
 
 def all_of(o):
