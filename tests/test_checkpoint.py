@@ -170,6 +170,7 @@ def test_a_full_disk_warns_and_training_goes_on(processes, tmp_path):
     at, said = here.recv()
     p.join()
     assert at['phase'] == 3
+    said = [s for s in said if 'changes nothing' not in s]
     assert 'training goes on' in said[0] and said[-1].startswith('explicit: could not write')
     assert [read_checkpoint(p)['at']['step'] for p in list_checkpoints(tmp_path)] == [0]
     assert not list(tmp_path.glob('.*.tmp'))
