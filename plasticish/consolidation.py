@@ -297,6 +297,7 @@ def take_in_(self:PlasticReadout,
         none = self.rows[0] <= 0
         self.lateral[none], self.lateral[:, none], self.target[none], self.rows[:, none] = 0, 0, 0, 0
 
+# %% ../nbs/02_consolidation.ipynb #PlasticReadout-_recount
 @patch
 def _recount(self:PlasticReadout):
     "As many inputs have been taken in as the neurons with the most have seen"
@@ -361,6 +362,7 @@ def fit_(self:PlasticReadout,
     self.weight.copy_(weight); self.ridge.fill_(ridge)
     return score
 
+# %% ../nbs/02_consolidation.ipynb #PlasticReadout-_fit_with
 @patch
 def _fit_with(self:PlasticReadout, free, ridge, judge):
     "Squared error of the examples left out, ridge, weights [R,C], and scores of the examples"
@@ -455,7 +457,7 @@ def validate(self:PlasticReadout):
 def blended(u:Tensor, # unit features, compressed to sign(x)|x|^power [B,D]
             power:float # 1: they are not compressed
            )->Tensor: # unit features [B,D]
-    "The mean direction of compressed and uncompressed features: better to read from than either"
+    "The mean direction of compressed and uncompressed features"
     if power == 1: return u
     return F.normalize(u + F.normalize(u.sign()*u.abs()**(1/power), dim=1), dim=1)
 
@@ -546,10 +548,15 @@ def _add_(self:RecentReadouts, h, y):
 @patch
 def _fit_(self:RecentReadouts):
     "Solve all timescales"
+    L, _ = torch.linalg.cholesky_ex(self._regularised())
+    self.weight.copy_(torch.cholesky_solve(self.target, L))
+
+@patch
+def _regularised(self:RecentReadouts):
+    "The sums of every timescale with the ridge [L,R,R]"
     size = self.lateral.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-6)
     eye = torch.eye(self.lateral.shape[1], dtype=torch.float32, device=self.lateral.device)
-    L, _ = torch.linalg.cholesky_ex(self.lateral + (self.ridge*size)[:, None, None]*eye)
-    self.weight.copy_(torch.cholesky_solve(self.target, L))
+    return self.lateral + (self.ridge*size)[:, None, None]*eye
 
 @patch
 def widen_(self:RecentReadouts,
@@ -576,5 +583,9 @@ def _load_from_state_dict(self:RecentReadouts, state, prefix, *args):
 def validate(self:RecentReadouts):
     "Raise `ValueError` if the sums do not fit each other"
     n = int(self.counters[0])
-    if not 0 <= n < self.wait or self.target.shape[2] != self.count.shape[1]:
+    if not 0 <= n < self.wait or not ((self.waiting_y >= -1) & (self.waiting_y < self.count.shape[1])).all():
         raise ValueError('the rows that wait for the recent readouts do not fit')
+    if not (self.target.shape[2] == self.weight.shape[2] == self.count.shape[1]) or (self.count < 0).any():
+        raise ValueError('the classes of the recent readouts do not fit')
+    if torch.linalg.cholesky_ex(self._regularised())[1].any():
+        raise ValueError('the sums of the recent readouts are damaged: they are not positive')

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .brain import NEAR, TODAY, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, widened
+from plasticish.brain import (
+    NEAR, TODAY, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, widened,
+)
 from .common import in_turn, write_atomic
 from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended
 from .experts import followed, log_shares, pooled, specialist
@@ -72,6 +74,7 @@ class _LayerAnswer(nn.Module):
             x = x + self.gate * sparse_matmul(*winners, self.decoder)
         return x, code
 
+# %% ../nbs/workshop/deploy.ipynb #_RecentAnswer
 class _RecentAnswer(nn.Module):
     "`RecentReadouts` that have stopped learning"
     weight:Tensor; known:Tensor
@@ -162,7 +165,8 @@ def forward(self:PlasticAnswer,
     C = max(votes[0].shape[1], score.shape[1], self.recent.known.shape[1])
     lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), widened(score, C)], 2), self.lasting)
     known = widened(self.recent.known, C)
-    return followed(lasting, specialist(widened(self.recent(f), C), known, lasting), self.today, known[TODAY], self.trust)
+    recent = specialist(widened(self.recent(f), C), known, lasting)
+    return followed(lasting, recent, self.today, known[TODAY], self.trust)
 
 @patch
 def _score(self:PlasticAnswer, codes, in_storm):

@@ -26,7 +26,7 @@ class PlasticClassifier:
                  readout:bool=True, # pool the vote with what the layers predict? False: the vote alone
                  power:float=.5, # features become sign(x)|x|^power
                  scale:bool=True, # standardise the features by their running mean and deviation
-                 bias:float=1., # constant feature, in units of a standardised row's length; 0 leaves directions only
+                 bias:float=1., # constant feature, in units of a standardised row's length; 0: directions only, fixed scale
                  mode:str='plastic', # how it learns; 'auto' looks out for storms
                  random_state:int|np.random.RandomState|None=0, # of the layers' directions
                  device:str|torch.device='cpu', # where the brain lives
@@ -78,14 +78,14 @@ def _rows(self:PlasticClassifier, X):
     return F.pad(x, (0, 1), value=self.bias * x.shape[1]**.5)
 
 @patch
-def _raw(self:PlasticClassifier, f):
-    "Rows as they were given [n,D], from stored features [n,D+1]"
+def _raw(self:PlasticClassifier, f, shift, unit):
+    "Rows as they were given [n,D], from features [n,D+1] stored on that scale"
     x = f.sign()*f.abs()**(1/self.power)
-    return (x[:, :-1]/x[:, -1:]).double().numpy()*self.bias*(x.shape[1] - 1)**.5*self._unit + self._shift
+    return (x[:, :-1]/x[:, -1:]).double().numpy()*self.bias*(x.shape[1] - 1)**.5*unit + shift
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_standardise
 @patch
-def _standardise(self:PlasticClassifier, X, reset, exact=False):
+def _standardise(self:PlasticClassifier, X, reset):
     "Take rows [n,D] into the running mean and variance; bring what is stored to a new scale where the old one is off"
     n, mean, var = len(X), X.mean(0, dtype=float), X.var(0, dtype=float)
     if not reset:
@@ -102,15 +102,9 @@ def _standardise(self:PlasticClassifier, X, reset, exact=False):
 
 @patch
 def _adopt(self:PlasticClassifier, shift, unit):
-    "Bring what is stored to a new scale"
-    def new(f):
-        raw = self._raw(f)
-        old, (self._shift, self._unit) = (self._shift, self._unit), (shift, unit)
-        x = self.brain_.features(self._rows(raw))
-        self._shift, self._unit = old
-        return x
-    if self.brain_.memory.count: self.brain_._remap(new)
-    self._shift, self._unit, self._scaled_at = shift, unit, self._n
+    "Change the scale, and bring what is stored along"
+    old, self._shift, self._unit, self._scaled_at = (self._shift, self._unit), shift, unit, self._n
+    if self.brain_.memory.count: self.brain_._remap(lambda f: self.brain_.features(self._rows(self._raw(f, *old))))
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_newborn
 @patch
@@ -118,7 +112,10 @@ def _newborn(self:PlasticClassifier, D):
     from sklearn.utils import check_random_state
     H = self.hidden_dim or min(2048, 16*D)
     seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-    return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None, device=self.device, seed=seed, precision=self.precision, vote=VoteConfig(power=self.power, temperature=self.temperature, shrinkage=self.shrinkage, repeats=True), readout=ReadoutConfig(used=self.readout, n_neurons=H*self.num_layers))
+    vote = VoteConfig(power=self.power, temperature=self.temperature, shrinkage=self.shrinkage, repeats=True)
+    return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None,
+                        device=self.device, seed=seed, precision=self.precision, vote=vote,
+                        readout=ReadoutConfig(used=self.readout, n_neurons=H*self.num_layers))
 
 # %% ../nbs/workshop/estimator.ipynb #in_order_of_appearance
 def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none

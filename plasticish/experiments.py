@@ -599,7 +599,8 @@ class Triarchic(Learner):
         published=False): # the published rules
         super().__init__(in_dim, n_classes, seed)
         base = SparseProjection(in_dim, hidden_size, sparsity_k, seed=seed) if published else None # it alone draws
-        self.batch, self.brain = batch, TriarchicBrain(in_dim, hidden_size, n_classes, sparsity_k, published=published, parts=TriarchicConfig(base=base))
+        self.batch, parts = batch, TriarchicConfig(base=base)
+        self.brain = TriarchicBrain(in_dim, hidden_size, n_classes, sparsity_k, published=published, parts=parts)
     def learn(self, x, y):
         for b in zip(x.split(self.batch), y.split(self.batch)): self.brain.update_batch(*b)
     def answer(self, x): return self.brain.predict(x)

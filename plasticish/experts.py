@@ -82,6 +82,11 @@ def update_(self:ExpertPool,
     self._step_(slope + (1 - kept)*(self.strength @ (self.prior - self.weight)), self.curvature)
 
 @patch
+def _step_(self:ExpertPool, slope, curvature):
+    self.weight.add_(torch.linalg.solve(curvature, slope)).clamp_(min=0)
+
+# %% ../nbs/workshop/experts.ipynb #ExpertPool-trust
+@patch
 def _gain(self:ExpertPool, u, y, known):
     "By how much the pool gave these rows a larger log likelihood than its first expert"
     def said(u, weight): return pooled(u, weight, known).gather(1, y[:, None])[:, 0].clamp(min=1e-9).log()
@@ -93,10 +98,7 @@ def trust(self:ExpertPool)->Tensor: # from 0 to 1
     "How surely the pool has been better than its first expert alone: half at ten nats of the record"
     return (self.gain - 10).sigmoid()
 
-@patch
-def _step_(self:ExpertPool, slope, curvature):
-    self.weight.add_(torch.linalg.solve(curvature, slope)).clamp_(min=0)
-
+# %% ../nbs/workshop/experts.ipynb #ExpertPool-fit_
 @patch
 @no_grad
 def fit_(self:ExpertPool,
@@ -109,6 +111,13 @@ def fit_(self:ExpertPool,
     for _ in range(steps):
         slope, curvature = slope_and_curvature(u, y, self.weight)
         self._step_(slope + self.strength @ (self.prior - self.weight), curvature + self.strength)
+
+# %% ../nbs/workshop/experts.ipynb #ExpertPool-validate
+@patch
+def validate(self:ExpertPool):
+    "Raise `ValueError` if the weights could not have been learned"
+    if (self.weight < 0).any(): raise ValueError('the weights of a pool: expected none below zero')
+    if torch.linalg.cholesky_ex(self.curvature)[1]: raise ValueError('the curvature of a pool is not positive')
 
 # %% ../nbs/workshop/experts.ipynb #specialist
 def specialist(scores:Tensor, # of an expert that forgets [...,B,C]

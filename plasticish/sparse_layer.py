@@ -97,7 +97,8 @@ class SparseProjection(nn.Module):
         self.in_size, self.size, self.k, self.theta = in_size, size, k, theta
         gen = torch.Generator().manual_seed(seed)
         # [H,D]
-        self.register_buffer('weight', F.normalize(torch.randn(size, in_size, generator=gen, dtype=torch.float32), dim=1))
+        directions = torch.randn(size, in_size, generator=gen, dtype=torch.float32)
+        self.register_buffer('weight', F.normalize(directions, dim=1))
         # running share of inputs that each neuron wins
         self.register_buffer('rate', torch.zeros(size, dtype=torch.float32))
         self.register_buffer('created', torch.full((size,), -1)) # step of the last recycling, -1 for never
