@@ -166,3 +166,13 @@ def take(
     if not batches: raise ValueError('data: expected at least one sample, got none')
     x, y = map(torch.cat, zip(*batches))
     return x[:n], y[:n]
+
+# %% ../nbs/workshop/drawing.ipynb #pca_axes
+def pca_axes(
+    z:Tensor, # points [N,D]
+    n:int=2, # axes
+): # mean [D], axes [D,n], share of the variance [n]
+    "Principal axes, largest first"
+    mean = z.mean(0)
+    values, vectors = torch.linalg.eigh((z - mean).T @ (z - mean)/max(len(z) - 1, 1))
+    return mean, vectors[:, -n:].flip(1), (values[-n:].flip(0)/values.sum().clamp(min=1e-12))

@@ -13,17 +13,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from .common import IMAGENET_MEAN, IMAGENET_STD, figure_style, seeded_iter
 from plasticish.drawing import (
-    CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_sheet, framed, picture,
-    sheet, take, tint,
+    CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_sheet, framed, pca_axes,
+    picture, sheet, take, tint,
 )
 from .eyes import PretrainedEyes
 from .memory import vote_weights
+from .metrics import class_overlap, firing_rate, overlap, selectivity
 from .sparse_layer import k_winners
 from .storms import invert_colors
 
 # %% auto #0
-__all__ = ['denormalize_imagenet', 'Visualizer', 'PlasticVisualizer', 'firing_rate', 'overlap', 'selectivity',
-           'TriarchicVisualizer', 'NeuronWatch', 'plot_retention', 'film_storm', 'animate_storm']
+__all__ = ['denormalize_imagenet', 'Visualizer', 'PlasticVisualizer', 'TriarchicVisualizer', 'NeuronWatch', 'plot_retention',
+           'film_storm', 'animate_storm']
 
 # %% ../nbs/07_visualizer.ipynb #denormalize_imagenet
 def denormalize_imagenet(
@@ -121,14 +122,6 @@ def layer_codes(
         codes.append((idx, val*2 if mode == 'panic' else val))
         f = layer(f, mode)
     return codes, f
-
-# %% ../nbs/07_visualizer.ipynb #layer_codes
-def firing_rate(
-    idx:Tensor, # winners [B,k]
-    size:int, # neurons H
-)->Tensor: # [H], share of the inputs at which each neuron fires
-    "How often each neuron fires"
-    return torch.bincount(idx.flatten(), minlength=size).float()/len(idx)
 
 # %% ../nbs/07_visualizer.ipynb #voters
 def voters(
@@ -239,13 +232,6 @@ def trace_thought_matrix(self:PlasticVisualizer,
         draw_sheet(ax, rate, CORE, title)
     return fig
 
-# %% ../nbs/07_visualizer.ipynb #overlap
-def overlap(a:Tensor, # bool [H]
-            b:Tensor, # bool [H]
-           )->float:
-    "Jaccard overlap: neurons in both over neurons in either (Jaccard, 1912)"
-    return ((a & b).sum()/(a | b).sum().clamp(min=1)).item()
-
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-bio_debug_suite
 @patch
 @picture
@@ -321,20 +307,6 @@ def _draw_groups(ax, a, b, mature):
     ax.barh(list(sets), warmup, left=old, color=SKY, label='young')
     ax.invert_yaxis(); ax.set_xlabel('neurons'); ax.grid(axis='y', visible=False)
     ax.set_title('mature and young', fontsize=10)
-
-# %% ../nbs/07_visualizer.ipynb #selectivity
-def selectivity(
-    idx:Tensor, # winners [B,k]
-    y:Tensor, # labels [B]
-    size:int, # neurons H
-    n_classes:int, # C
-)->Tensor: # [H] in 1/C–1, NaN for neurons that never fire
-    "Share of a neuron's firing that its favourite class gets, each class counted alike"
-    rate = torch.zeros(n_classes, size)
-    at = y.cpu().repeat_interleave(idx.shape[1]), idx.cpu().flatten()
-    rate.index_put_(at, torch.ones(idx.numel()), accumulate=True)
-    rate /= torch.bincount(y.cpu(), minlength=n_classes).clamp(min=1)[:, None]
-    return rate.max(0).values/rate.sum(0)
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_probe
 @patch
@@ -603,20 +575,6 @@ def plot_importance_heatmap(self:TriarchicVisualizer,
     ax['B'].locator_params(axis='x', nbins=3)
     return fig
 
-# %% ../nbs/07_visualizer.ipynb #class_overlap
-def class_overlap(
-    idx:Tensor, # winners [B,k]
-    y:Tensor, # labels [B]
-    size:int, # neurons H
-    n_classes:int, # C
-)->Tensor: # [C,C] in 0–1
-    "Expected share of winners that two random members of two classes have in common"
-    idx, y = idx.cpu(), y.cpu()
-    p = torch.zeros(n_classes, size)
-    p.index_put_((y.repeat_interleave(idx.shape[1]), idx.flatten()), torch.ones(idx.numel()), accumulate=True)
-    p /= torch.bincount(y, minlength=n_classes).clamp(min=1)[:, None]
-    return p @ p.T/idx.shape[1]
-
 # %% ../nbs/07_visualizer.ipynb #Visualizer-winners
 @patch
 def winners(self:Visualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
@@ -662,16 +620,6 @@ def _write_cells(ax, values, dark):
     "Write each number into its cell, in white on the `dark` ones"
     for (i, j), v in np.ndenumerate(values):
         ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
-
-# %% ../nbs/07_visualizer.ipynb #pca_axes
-def pca_axes(
-    z:Tensor, # points [N,D]
-    n:int=2, # axes
-): # mean [D], axes [D,n], share of the variance [n]
-    "Principal axes, largest first"
-    mean = z.mean(0)
-    values, vectors = torch.linalg.eigh((z - mean).T @ (z - mean)/max(len(z) - 1, 1))
-    return mean, vectors[:, -n:].flip(1), (values[-n:].flip(0)/values.sum().clamp(min=1e-12))
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_memories
 @patch
