@@ -114,6 +114,16 @@ def check_device(
     except (RuntimeError, TypeError):
         raise ValueError(f"{name}: expected a torch device such as 'cpu' or 'cuda', got {device!r}") from None
 
+# %% ../nbs/workshop/common.ipynb #check_mode
+MODES = 'inference', 'plastic', 'panic', 'auto' # of a step; with the last, the brain tells by itself
+
+def check_mode(mode, # what the caller gave
+               auto:bool=False # may it be auto?
+              ):
+    "Validate a mode; raises `ValueError`"
+    modes = MODES if auto else MODES[:3]
+    if not isinstance(mode, str) or mode not in modes: raise ValueError(f'mode: expected one of {modes}, got {mode!r}')
+
 # %% ../nbs/workshop/common.ipynb #digest
 def digest(*parts) -> str:
     "SHA-256 of strings, bytes, arrays and tensors, as 32 hex digits"

@@ -19,8 +19,8 @@ from plasticish.checkpoint import (
     most_bytes, new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
-    Halving, Table, check_features, check_labels, fn_key, get_rng_state, lock_file, log, no_grad, progress_bar, rng_scope,
-    seed_everything, seeded_iter, set_rng_state,
+    MODES, Halving, Table, check_features, check_labels, fn_key, get_rng_state, lock_file, log, no_grad, progress_bar,
+    rng_scope, seed_everything, seeded_iter, set_rng_state,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features
@@ -30,9 +30,6 @@ from .storms import *
 
 # %% auto #0
 __all__ = ['PhaseConfig', 'CachedLoader', 'Trainer', 'CallbackError', 'PlasticTrainer', 'TriarchicTrainer']
-
-# %% ../nbs/06_trainer.ipynb #modes
-MODES = ('plastic', 'panic', 'auto', 'inference')
 
 # %% ../nbs/06_trainer.ipynb #PhaseConfig
 @dataclass
