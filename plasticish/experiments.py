@@ -719,8 +719,9 @@ def lesson(
 ) -> dict: # accuracy, anytime and curve in percent; ece, nll; seconds to learn and to ask; MB
     "What one learner reaches in one pass"
     told, tasks, stages = {}, arena.curriculum.tasks(), arena.curriculum.stages
-    whole = arena.data.judge(split, *tasks)
-    rows = arena.unit(make, seed, split, lambda learner: told.update(whole.calibration(learner.shares)))
+    whole, held = arena.data.judge(split, *tasks), _joined([arena.data.part('valid', t) for t in tasks])
+    def at_end(learner): learner.temper(*held[:]); told.update(whole.calibration(learner.shares))
+    rows = arena.unit(make, seed, split, at_end)
     name, met, curve = {(t.classes, t.domain): t.name for t in tasks}, set(), []
     for s in stages:
         met.add(name[s.classes, s.domain])
@@ -761,7 +762,7 @@ def prequential(
 # %% ../nbs/08_experiments.ipynb #through_blur
 def through_blur(
     make, # callable that builds a learner
-    features:dict, # 'train' and 'test': `FeatureDataset`
+    features:dict, # 'train', 'valid' and 'test': FeatureDataset
     parts:list, # row numbers of the training set, per task
     seed:int=0, # fixes every draw
     batch:int=32, # rows that are learned at once
@@ -776,6 +777,7 @@ def through_blur(
         learner.partial_fit(x, y); seen |= set(y.tolist()); done = min(i + batch, len(order))
         if done//every > i//every or done == len(order):
             curve.append(100*sealed.correct(learner.predict, classes=seen).float().mean().item()); rows.append(done)
+    learner.temper(*features['valid'][:])
     return dict(accuracy=curve[-1], anytime=anytime_accuracy(curve, np.diff(rows, prepend=0)),
                 curve=[round(c, 3) for c in curve], **sealed.calibration(learner.shares))
 

@@ -49,6 +49,6 @@ def test_every_cell_is_computed_once(data, tmp_path):
 
 
 def test_a_peer_that_is_not_installed_is_skipped(tmp_path):
-    for script in ('river_peers.py', 'capymoa_peers.py'):
+    for script in ('river_peers.py', 'capymoa_peers.py', 'capymoa_lessons.py', 'avalanche_peers.py'):
         run = subprocess.run([sys.executable, '-S', root/'.ci/peers'/script, tmp_path], capture_output=True, text=True, timeout=60)
         assert 'skipped' in run.stderr and run.returncode == 1
