@@ -14,12 +14,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'RENAMED', 'check_features', 'check_labels',
-           'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
-           'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
-           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'check_moved', 'renamed', 'load_whole', 'Turns',
-           'Uninterrupted', 'qualified', 'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain',
-           'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
+__all__ = ['log', 'Table']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -409,6 +404,7 @@ class Uninterrupted:
 # %% ../nbs/workshop/common.ipynb #turns-qualified
 _Method = TypeVar('_Method', bound=Callable)
 
+# %% ../nbs/workshop/common.ipynb #qualified_i
 def qualified(method:_Method # may wrap others
              )->_Method: # the same
     "Put the class's name into the qualified name of a `@patch` method and of every function it wraps"

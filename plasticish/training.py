@@ -28,13 +28,13 @@ from .metrics import *
 from .storms import *
 
 # %% auto #0
-__all__ = ['MODES', 'EVENTS', 'COLORS', 'PhaseConfig', 'TrainingHistory', 'get_rng_state', 'set_rng_state', 'seed_everything',
-           'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once', 'Trainer', 'raised_alarm',
-           'CallbackError', 'state_versions', 'PlasticTrainer', 'TriarchicTrainer']
+__all__ = ['PhaseConfig', 'TrainingHistory', 'seed_everything', 'CachedLoader', 'Trainer', 'CallbackError', 'PlasticTrainer',
+           'TriarchicTrainer']
 
-# %% ../nbs/06_trainer.ipynb #PhaseConfig
+# %% ../nbs/06_trainer.ipynb #modes
 MODES = ('plastic', 'panic', 'auto', 'inference')
 
+# %% ../nbs/06_trainer.ipynb #PhaseConfig
 @dataclass
 class PhaseConfig:
     "One phase of a curriculum; raises `TypeError` or `ValueError` naming the field that is wrong"
