@@ -316,7 +316,6 @@ def feed(self:Arena,
             t = time.perf_counter(); learner.partial_fit(*batch); spent += time.perf_counter() - t
         t = time.perf_counter()
         if c.boundaries: learner.end_phase()
-        learner.predict(self.parts[0].features[:1].clone())   # what is put off until asked counts as learning
         yield learner, spent + time.perf_counter() - t
 
 # %% ../nbs/08_experiments.ipynb #Arena-unit
@@ -334,6 +333,8 @@ def unit(self:Arena,
         torch.manual_seed(seed)
         for stage, (learner, seconds) in zip(self.curriculum.stages, self.feed(make, seed)):
             met |= set(stage.classes)
+            t = time.perf_counter(); learner.predict(self.parts[0].features[:1].clone())
+            seconds += time.perf_counter() - t                  # what is put off until asked counts as learning
             for task, judge in zip(tasks, judges):
                 if not met.issuperset(task.classes): continue
                 t = time.perf_counter(); correct = judge.correct(learner.predict)
@@ -712,6 +713,43 @@ def against(
         rows.append({'set': name, 'ours': best, value: mean[best], 'best rival': rival, f'its {value}': mean[rival],
                      'difference': d.mean(), 'low': d.mean() - half, 'high': d.mean() + half, 'seeds': len(d)})
     return pd.DataFrame(rows).set_index('set')
+
+# %% ../nbs/08_experiments.ipynb #by_window
+def by_window(
+    cells, # table of cells with a curve
+    names, # of sets that have one order only
+): # pandas.DataFrame
+    "Cells of these sets with a row per point of the first run's curve, not per seed; the others as they are"
+    import pandas as pd
+    one = cells['set'].isin(names)
+    first = cells[one & (cells.seed == 0)]
+    first = first.assign(seed=first.curve.map(lambda c: range(len(c)))).explode(['curve', 'seed'])
+    return pd.concat([cells[~one], first.assign(accuracy=first.curve.astype(float))])
+
+# %% ../nbs/08_experiments.ipynb #standings
+def standings(
+    cells, # table of cells, one row per (set, learner, seed)
+    ours, # labels of our learners
+    bound:str='joint softmax', # label that is shown beside them
+    paired=None, # cells whose seeds are paired; None: the same
+)->str: # a table in Markdown
+    "Per set ours, the best rival and the bound, as 'mean ± sd'; bold where the paired interval is clear of zero"
+    paired, g = cells if paired is None else paired, cells.groupby(['set', 'learner']).accuracy
+    mean, sd = g.mean(), g.std()
+    shown = {k: f'{mean[k]:.1f}' + ('' if math.isnan(sd[k]) else f' ± {sd[k]:.1f}') for k in mean.index}
+    verdict = {o: against(paired[~paired.learner.isin({*ours} - {o})], [o], (bound,)) for o in ours}
+    bold = lambda text, sure: f'**{text}**' if sure else text
+    rows = [['set', 'runs', *ours, 'best rival', bound], ['---']*(len(ours) + 4)]
+    for name in cells['set'].unique():
+        here = {o: t.loc[name] for o, t in verdict.items() if name in t.index}
+        if not here: continue
+        rival = next(iter(here.values()))['best rival']
+        runs = cells[(cells['set'] == name) & cells.learner.isin(ours)].seed.nunique()
+        us = [bold(shown.get((name, o), '–'), o in here and here[o].low > 0) for o in ours]
+        beaten = all(t.high < 0 for t in here.values())
+        best = f'{bold(shown[name, rival], beaten)} {rival}'
+        rows.append([name, str(runs), *us, best, shown.get((name, bound), '–')])
+    return '\n'.join(f'| {" | ".join(r)} |' for r in rows)
 
 # %% ../nbs/08_experiments.ipynb #lesson
 def lesson(

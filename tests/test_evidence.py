@@ -42,7 +42,8 @@ def test_every_cell_is_computed_once(data, tmp_path):
     assert [(r['key']['set'], r['key']['learner'], r['key']['seed']) for r in many] == [('PACS, domains', 'class mean', 0), ('PACS, domains', 'class mean', 1)]
     assert all(r['accuracy'] > 95 and len(r['curve']) == 4 for r in many)
     assert {r['key']['learner'] for r in drift} == {'online logistic regression', 'SAM-kNN'} and len(drift) == 4
-    assert all(r['accuracy'] > 70 for r in drift) and (out/'streams'/'keystroke.npz').is_file()
+    assert all(r['accuracy'] > 70 for r in drift) and [(out/f/'streams'/'keystroke.npz').is_file() for f in ('.', 'by_row')] == [True, True]
+    assert {r['key']['batch'] for r in lines(out/'by_row'/'drift.jsonl')} == {1}
     before = {f.name: f.read_bytes() for f in out.glob('*.jsonl')}
     compute(data, out, *few)
     assert {f.name: f.read_bytes() for f in out.glob('*.jsonl')} == before

@@ -1,4 +1,4 @@
-"""Every cell of the results pages: `python .ci/peers/ours.py DATA OUT` writes OUT/many_classes.jsonl and OUT/drift.jsonl.
+"""Every cell of the results pages: `python .ci/peers/ours.py DATA OUT` writes OUT/many_classes.jsonl, OUT/drift.jsonl and OUT/by_row/drift.jsonl.
 DATA is the folder that `plasticish.sets` reads. A cell that is there is not computed again, so a killed run goes on,
 and after a change of a learner only its cells are computed. The streams are written to OUT/streams for the peers."""
 import argparse
@@ -143,7 +143,12 @@ GENERATORS = (partial(sets.sea, noise=.1), sets.sine, sets.agrawal, sets.moving_
               lambda seed: sets.swap_labels(sets.moving_rbf(classes=4, speed=0., seed=seed)))
 
 
-def drift(a, out):
+def by_row(a, out):
+    "Streams again, a row at a time"
+    drift(a, out/'by_row', rows=5000, batch=1)
+
+
+def drift(a, out, rows=20000, batch=32):
     "Test-then-train over real streams, whose seeds are the learner's, and over generators, whose seeds are also their own"
     cells = Cells(out/'drift.jsonl')
     real = [lambda seed, n=n: sets.read_stream(a.data, n) for n in sets.STREAMS]
@@ -151,14 +156,14 @@ def drift(a, out):
         try: stream = read(seed=seed)
         except FileNotFoundError as e: print(f'skipped, {e}'); continue
         if not re.search(a.sets, stream.name): continue
-        if a.rows: stream = stream.head(a.rows)
+        stream = stream.head(rows)
         if read in GENERATORS or not seed: write_stream(stream, seed, out/'streams')
         for label, make in {**{k: v[0] for k, v in STREAM_RIVALS.items()}, **STREAM_OURS}.items():
             if not re.search(a.learners, label): continue
             grid = STREAM_RIVALS[label][1] if label in STREAM_RIVALS else {}
-            key = dict(set=stream.name, learner=label, seed=seed, rows=a.rows, batch=a.batch, code=digest(code_key(make), repr(grid), stream.x, stream.y))
-            cell(cells, key, lambda: prequential(partial(make, **tune_stream(make, grid, stream.head(max(2*a.batch, len(stream)//10)), a.batch)),
-                                                 stream, seed, a.batch))
+            key = dict(set=stream.name, learner=label, seed=seed, rows=rows, batch=batch, code=digest(code_key(make), repr(grid), stream.x, stream.y))
+            cell(cells, key, lambda: prequential(partial(make, **tune_stream(make, grid, stream.head(max(2*batch, len(stream)//10)), batch)),
+                                                 stream, seed, batch))
 
 
 def write_stream(stream, seed, folder):
@@ -178,12 +183,11 @@ def cell(cells, key, compute):
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('data'); p.add_argument('out', type=Path)
-    p.add_argument('--only', choices=['many_classes', 'drift'])
-    p.add_argument('--rows', type=int, default=0, help='at most so many rows of a stream or a training set; 0: all')
+    p.add_argument('--only', choices=['many_classes', 'drift', 'by_row'])
+    p.add_argument('--rows', type=int, default=0, help='at most so many rows of a training set; 0: all')
     p.add_argument('--orders', type=int, default=5, help='orders of classes or domains, seeds of learners')
-    p.add_argument('--batch', type=int, default=32, help='rows of a stream between two answers')
     p.add_argument('--sets', default='', help='a pattern'); p.add_argument('--learners', default='', help='a pattern')
     a = p.parse_args()
     torch.set_num_threads(1)
-    for what in (drift, many_classes):
+    for what in (drift, by_row, many_classes):
         if a.only in (None, what.__name__): what(a, a.out)
