@@ -713,9 +713,10 @@ def against(
         best, rival = mean[us].idxmax(), mean.drop(us).idxmax()
         d = (by_seed[best] - by_seed[rival]).dropna()
         half = stats.t.ppf((1 + level)/2, len(d) - 1)*stats.sem(d) if len(d) > 1 else math.nan
-        rows.append({'set': name, 'ours': best, value: mean[best], 'best rival': rival, f'its {value}': mean[rival],
-                     'difference': d.mean(), 'low': d.mean() - half, 'high': d.mean() + half, 'seeds': len(d)})
-    return pd.DataFrame(rows).set_index('set')
+        m = d.mean()
+        rows.append([name, best, mean[best], rival, mean[rival], m, m - half, m + half, len(d)])
+    columns = 'set', 'ours', value, 'best rival', f'its {value}', 'difference', 'low', 'high', 'seeds'
+    return pd.DataFrame(rows, columns=columns).set_index('set')
 
 # %% ../nbs/08_experiments.ipynb #by_window
 def by_window(

@@ -49,6 +49,21 @@ def test_every_cell_is_computed_once(data, tmp_path):
     assert {f.name: f.read_bytes() for f in out.glob('*.jsonl')} == before
 
 
+def test_the_landing_page_gets_the_table_of_all_sets(data, tmp_path):
+    out, page = tmp_path/'out', tmp_path/'page.ipynb'
+    def rows(file, *cells): (out/file).write_text(''.join(json.dumps(c) + '\n' for c in cells))
+    def one(name, learner, accuracy, seed=0): return dict(key=dict(set=name, learner=learner, seed=seed), accuracy=accuracy, curve=[accuracy, accuracy + 1])
+    out.mkdir()
+    rows('many_classes.jsonl', *[one('a set', *v, s) for v in (('Plastic Brain', 90 + .1), ('kNN', 80.)) for s in (0, 1)])
+    rows('drift.jsonl', one('elec2', 'PlasticClassifier', 70.)); rows('peers.jsonl', one('elec2', 'a tree', 80.))
+    cell = dict(cell_type='markdown', id='x', metadata={}, source=['before\n', '<!-- all sets -->\n', 'old\n', '<!-- end of all sets -->\n', 'after'])
+    page.write_text(json.dumps(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5)))
+    subprocess.run([sys.executable, root/'.ci/peers/table.py', out, page], check=True, env=dict(os.environ, PYTHONPATH=str(root)))
+    text = ''.join(json.loads(page.read_text())['cells'][0]['source'])
+    assert text.startswith('before') and text.endswith('after') and 'old' not in text
+    assert '| a set | 2 | **90.1 ± 0.0** | – | – | 80.0 ± 0.0 kNN | – |' in text and '| elec2 | 1 | – | – | 70.0 | **80.0** a tree | – |' in text
+
+
 def test_a_peer_that_is_not_installed_is_skipped(tmp_path):
     for script in ('river_peers.py', 'capymoa_peers.py', 'capymoa_lessons.py', 'avalanche_peers.py'):
         run = subprocess.run([sys.executable, '-S', root/'.ci/peers'/script, tmp_path], capture_output=True, text=True, timeout=60)
