@@ -191,7 +191,7 @@ def solve(self:Ridge):
 def temper(self:Ridge, x:Tensor, y:Tensor):
     "The temperature with the least log loss on rows [B,D] that were not learned (Guo et al. 2017)"
     s = self.scores(x)
-    self.temperature = float(min(10.**np.arange(-3, 1.01, .05), key=lambda t: F.cross_entropy(s/t, y).item()))
+    self.temperature = float(min(10.**np.arange(-3, 3.01, .05), key=lambda t: F.cross_entropy(s/t, y).item()))
 
 # %% ../nbs/workshop/rivals.ipynb #RanPAC
 class RanPAC(Ridge):
