@@ -6,7 +6,6 @@ from importlib.metadata import version
 try:
     import torch
     from capymoa.classifier import Finetune
-    from capymoa.core.torch.ann import Perceptron
     from capymoa.ocl.strategy import SLDA, ExperienceReplay
     from capymoa.stream import Schema
 except Exception as e: sys.exit(f'skipped: CapyMOA does not start in this environment ({type(e).__name__})')  # without Java it is no ImportError
@@ -29,7 +28,7 @@ def slda(x, y, parts, C): return fed(SLDA(schema(x, C)), x, y, parts)
 def replay(x, y, parts, C, lr):
     "One layer on features standardised by the first stage, and a buffer of 5 000 rows"
     mean, sd, names = x[parts[0]].mean(0), x[parts[0]].std(0) + 1e-3, schema(x, C)
-    head = Finetune(names, Perceptron(names), optimizer=lambda p: torch.optim.Adam(p, lr))
+    head = Finetune(names, torch.nn.Linear(x.shape[1], C), optimizer=lambda p: torch.optim.Adam(p, lr))
     answer = fed(ExperienceReplay(head, buffer_size=5000), (x - mean)/sd, y, parts)
     return lambda t: answer((t - mean)/sd)
 
