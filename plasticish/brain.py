@@ -192,7 +192,7 @@ def predict(self:TriarchicBrain,
 @patch
 def _step_(self:TriarchicBrain, x, y, mode):
     base, core, k = self.base, self.core, self.sparsity_k
-    z = base.metric(x)
+    z = base.whiten(x)
     idx, top = k_winners(base.activate(z), min(k+1, self.hidden_size))
     x, y, z, idx, top = all_rows(x, y, z, idx, top)
     idx, val = idx[:, :k].contiguous(), code_values(top[:, :k], top[:, -1:])
@@ -205,7 +205,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
     base.compete_(z, y, idx, base.temporary if in_storm else ~base.temporary)
     self.context.decay_()
     if in_storm: self.context.learn_(idx, val, class_error(logits, y))
-    elif base.adapt_metric_(x, y): z = base.metric(x)
+    elif base.adapt_metric_(x, y): z = base.whiten(x)
     who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, in_storm)
     for part in (core, self.context): part.clear_(who)
     created = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone

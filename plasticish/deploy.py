@@ -193,7 +193,7 @@ class TriarchicAnswer(nn.Module):
         self.register_buffer('bias', bias.cpu())
         if self.recruited:
             self.register_buffer('mean', base.metric.mean.cpu().clone())
-            self.register_buffer('transform', base.metric.transform.cpu().clone())
+            self.register_buffer('transform', base.metric.whitener.T.contiguous().cpu())
 
     def forward(self,
                 x:Tensor # features [B,D]
