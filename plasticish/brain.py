@@ -364,7 +364,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     store = BankConfig(**settings)
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)
-    self.storm_readout = PlasticReadout(D, C, device=device) # the readout of storms
+    self.storm_readout = PlasticReadout(D, C, wait=1024, device=device) # the readout of storms
     self.recent = RecentReadouts(D, C, self.power, device=device)
     self.lasting = ExpertPool([.4, .2, 5.], [10., 10., .1], device=device) # vote, near vote, readout
     L = len(self.recent.decays)

@@ -388,6 +388,7 @@ def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
         if prefix + k not in state: continue
         setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
+    self.wait = len(self.waiting)
     if old: self._recount()
     shared_state(self, 'lateral target', state, prefix, load=True)
 
@@ -448,7 +449,7 @@ def validate(self:PlasticReadout):
     if self.rows.shape != (2, R) or R and int(self.rows.min()) < 0 or int(self.counters[1]) != most:
         raise ValueError('the inputs counted for each neuron do not fit')
     if (self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1]
-        or not 0 <= n <= self.wait or len(self.waiting) != self.wait):
+        or not 0 <= n <= self.wait or not self.wait):
         raise ValueError('the inputs that wait do not fit')
     if self.known.ndim != 2 or len(self.known) != 2 or self.known.numel() and int(self.known.min()) < 0:
         raise ValueError('the inputs counted for each class do not fit')
