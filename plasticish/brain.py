@@ -15,8 +15,9 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    HostBuffers, as_bytes, at_a_glance, check_count, check_device, check_labels, check_moved, check_number,
-    check_precision, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, log, renamed, no_grad, ordinary,
+    HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_device, check_gap, check_labels, check_moved,
+    check_number, check_precision, check_within, from_bytes, glance_card, in_bfloat16, in_turn, load_whole, log, no_grad,
+    ordinary, renamed, snapshot, whole,
 )
 from plasticish.consolidation import (
     RIDGES, CoreWeights, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
@@ -24,7 +25,7 @@ from plasticish.consolidation import (
 from .context import ContextWeights, DriftDetector, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
 from .experts import ExpertPool, balanced_rows, followed, log_shares, specialist
-from .eyes import PretrainedEyes
+from .eyes import usual_eyes
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
 from .published import PublishedPlasticStep, PublishedTriarchicStep, published_reward
 from plasticish.sparse_layer import (
@@ -138,7 +139,7 @@ def features(self:TriarchicBrain,
 )->Tensor: # [B,D]
     "What the brain senses: checked features, of images if need be, compressed by `power`"
     if isinstance(x, Tensor) and x.ndim == 4:
-        if self.eyes is None: self.__dict__['eyes'] = PretrainedEyes(device=self.device, precision=self.precision)
+        if self.eyes is None: self.__dict__['eyes'] = usual_eyes(self.device, self.precision)
         x = self.eyes(x.to(self.device))
     f = compress(check_rows(x, self.in_size).to(self.device), self.power)
     return f if self.power <= 1 else check_rows(f, self.in_size)
@@ -211,7 +212,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
 @patch
 @no_grad
-@in_turn
+@whole
 def update_batch(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
     y:Tensor, # labels [B]
@@ -280,6 +281,8 @@ def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=N
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock
 class NeuromodulatedBlock(HostBuffers):
     "A sparse layer whose neurons move towards what they are rewarded for"
+    large = 'encoder', 'decoder'
+
     @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
@@ -290,9 +293,11 @@ class NeuromodulatedBlock(HostBuffers):
                  device='cpu', # where the layer lives
                  gate:float=0., # what the layer adds to its input at first: .01 if published, 0 leaves it as it is
                  n_readout_neurons:int=None, # the first so many neurons are read by the brain; None: all
-                 seed:int=0 # of the first directions
+                 seed:int=0, # of the first directions
+                 **moved # arguments of 0.3 that have another name now
                 ):
         super().__init__()
+        check_moved(moved, dict(readers='n_readout_neurons=…'))
         check_layer(in_dim, hidden_dim, sparsity_k, lr, gate, n_readout_neurons); check_device(device)
         self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
         self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
@@ -335,6 +340,7 @@ def _check_reward(reward, n):
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-plasticity_step
 @patch
+@whole
 def plasticity_step(self:NeuromodulatedBlock,
                     reward:Tensor # [B], of the inputs of the last plastic forward
                    ):
@@ -348,8 +354,8 @@ def plasticity_step(self:NeuromodulatedBlock,
     sums, fired = map(all_sum, encoder_sums(u, idx, val, reward.to(u), self.hidden_dim))
     rate = self.lr * (1 - self.maturity * (.5 if mode == 'panic' else 1.)) * (fired > 0)
     if self.decoder is None: self.decoder = self.encoder.clone()
-    self.encoder.add_(rate[:, None] * (sums / fired.clamp(min=1)[:, None] - self.encoder))
-    self.decoder.lerp_(self.encoder, .05)
+    self.encoder = self.encoder + rate[:, None] * (sums / fired.clamp(min=1)[:, None] - self.encoder)
+    self.decoder = self.decoder.lerp(self.encoder, .05)
     self.activity.add_(fired)
     self.counters[0] += 1
     if self.enable_neurogenesis: self._recycle(.05 if mode == 'panic' else .01, fired)
@@ -364,7 +370,9 @@ def _recycle(self:NeuromodulatedBlock, share, fired):
         g = torch.Generator().manual_seed(self.seed + 7919 * int(self.counters[0]))
         new = F.normalize(torch.randn(n, self.in_dim, generator=g, dtype=torch.float32), dim=1).to(self.encoder)
         for weight in (self.encoder, self.decoder):
-            if weight is not None: weight[idle] = new
+            if weight is None: continue
+            before_change(weight, idle)
+            weight[idle] = new
         self.activity[idle] = self.activity.mean()
         self.counters[1] += n
     self.counters[2] = n
@@ -372,6 +380,7 @@ def _recycle(self:NeuromodulatedBlock, share, fired):
 
 # %% ../nbs/05_brain.ipynb #NeuromodulatedBlock-consolidate
 @patch
+@whole
 def consolidate(self:NeuromodulatedBlock
                )->int: # mature neurons
     "Neurons that fire more than average become mature and stop learning"
@@ -379,6 +388,7 @@ def consolidate(self:NeuromodulatedBlock
     return int((self.maturity > 0).sum())
 
 @patch
+@whole
 def neurogenesis(self:NeuromodulatedBlock,
                  force:bool=False # also while it is switched off
                 )->int: # recycled neurons
@@ -447,7 +457,8 @@ class ReadoutConfig:
         "The same without a readout"
         return ReadoutConfig(False, self.n_neurons, self.eval_batch, self.hebbian)
 
-MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', n_readout_neurons='readout=ReadoutConfig(n_neurons=…)',
+MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', probe='readout=ReadoutConfig(eval_batch=…)', reward='',
+             **dict.fromkeys(('readers', 'n_readout_neurons'), 'readout=ReadoutConfig(n_neurons=…)'),
              **dict.fromkeys(('power', 'temperature', 'shrinkage', 'repeats'), 'vote=VoteConfig({}=…)'),
              **dict.fromkeys(('eval_batch', 'hebbian'), 'readout=ReadoutConfig({}=…)'))
 
@@ -548,7 +559,7 @@ def device(self:PlasticBrain)->torch.device:
 def eye(self:PlasticBrain):
     "The frozen eyes; built when first asked for, and never part of the brain's state or modes"
     if self.__dict__['_eye'] is None:
-        self.__dict__['_eye'] = PretrainedEyes(device=self.device, precision=self.precision)
+        self.__dict__['_eye'] = usual_eyes(self.device, self.precision)
     return self.__dict__['_eye']
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-num_layers
@@ -606,7 +617,7 @@ def _readouts(self:PlasticBrain):
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-add_layer
 @patch
-@in_turn
+@whole
 def add_layer(self:PlasticBrain,
               index:int=None, # where, negative from the end; None: at the end
               hidden_dim:int|None=None, # neurons; None, here and below: as in the brain
@@ -624,7 +635,7 @@ def add_layer(self:PlasticBrain,
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-remove_layer
 @patch
-@in_turn
+@whole
 def remove_layer(self:PlasticBrain, i:int)->NeuromodulatedBlock:
     "Take layer `i` out and return it"
     layers = list(self.brain)
@@ -633,7 +644,7 @@ def remove_layer(self:PlasticBrain, i:int)->NeuromodulatedBlock:
     return old
 
 @patch
-@in_turn
+@whole
 def replace_layer(self:PlasticBrain, i:int, new:NeuromodulatedBlock=None)->NeuromodulatedBlock:
     "Put `new`, or a fresh layer, in the place of layer `i`, and return the old one"
     i, layers = self._index(i, self.num_layers), list(self.brain)
@@ -648,13 +659,13 @@ def replace_layer(self:PlasticBrain, i:int, new:NeuromodulatedBlock=None)->Neuro
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-freeze_layer
 @patch
-@in_turn
+@whole
 def freeze_layer(self:PlasticBrain, i:int):
     "Layer `i` stops learning; it keeps its maturity"
     self.brain[self._index(i, self.num_layers)].frozen = True
 
 @patch
-@in_turn
+@whole
 def unfreeze_layer(self:PlasticBrain, i:int):
     "Layer `i` learns again, as mature as it was"
     self.brain[self._index(i, self.num_layers)].frozen = False
@@ -778,7 +789,7 @@ def predict(self:PlasticBrain,
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settle
 @patch
 @no_grad
-@in_turn
+@whole
 def flush(self:PlasticBrain):
     "Let the readouts take in the inputs that wait"
     for r in self._readouts: self._flush(r)
@@ -807,6 +818,7 @@ def _queue(self:PlasticBrain, in_storm, f, y, memorize):
     for fs, ys in zip(f.split(r.wait), y.split(r.wait)):
         if int(r.counters[0]) + len(ys) > r.wait: self._flush(r)
         at = int(r.counters[0])
+        for b in (r.waiting, r.waiting_y): before_change(b, slice(at, at + len(ys)))
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
     if self.brain and r.due():
@@ -883,7 +895,7 @@ def _unseen(self:PlasticBrain, f, y, in_storm):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-train_step
 @patch
 @no_grad
-@in_turn
+@whole
 def train_step(self:PlasticBrain,
                x:Tensor, # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
                y:Tensor, # labels [B]
@@ -895,6 +907,7 @@ def train_step(self:PlasticBrain,
     _check_mode(mode, (*MODES, 'auto'))
     f = self.features(x)
     y = check_targets(y, self.num_classes, len(f)).to(f.device)
+    if self.num_classes is None: check_gap(y, max(self.memory.n_classes, self.recent.count.shape[1]))
     check_phase(phase)
     f, y = all_rows(f, y)
     step = PublishedPlasticStep(self) if self.published else self._step_
@@ -915,7 +928,7 @@ def _hebb(self:PlasticBrain, right, mode):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-consolidate
 @patch
 @no_grad
-@in_turn
+@whole
 def consolidate(self:PlasticBrain)->dict: # {'layer_0': mature neurons, ...}
     "Sleep: bring metric and readout up to date, and let the busiest neurons of every layer mature"
     self.flush()
@@ -940,7 +953,7 @@ def evaluate(self:PlasticBrain,
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forget
 @patch
 @no_grad
-@in_turn
+@whole
 def forget(self:PlasticBrain,
            ids=None, label:int=None, phase:str=None # exactly one of them, as in `EpisodicMemoryBank.select`
           )->int: # items forgotten
@@ -955,6 +968,7 @@ def forget(self:PlasticBrain,
     n = self.memory.forget(ids, label, phase)
     for (r, its), new in zip(self._by_readout(torch.arange(self.memory.count, device=self.device)), anew):
         if not new: continue
+        for b in (r.lateral, r.target, r.rows): before_change(b)
         for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known[0]): b.zero_()
         self._retake(r, its, 1)
     self._replay()
@@ -1030,6 +1044,7 @@ def _remap(self:PlasticBrain, fn):
     m = self.memory
     self.flush()
     if m.metric is not None: m.metric.reset_()
+    m._before_write(slice(None))
     for s in m._own_slices(8192):
         keys, m.scale[s] = m._pack(F.normalize(fn(m.values(s)), dim=1))
         m.keys[m._row(s)] = keys
@@ -1038,6 +1053,7 @@ def _remap(self:PlasticBrain, fn):
     m._known = None
     m.refresh()
     for r, its in self._by_readout(torch.arange(m.count, device=self.device)):
+        for b in (r.lateral, r.target, r.rows): before_change(b)
         for b in (r.lateral, r.target, r.rows, r.counters, r.known): b.zero_()
         self._retake(r, its, 1)
     self._replay()
@@ -1084,7 +1100,7 @@ def explain(self:PlasticBrain,
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-set_neurogenesis
 @patch
-@in_turn
+@whole
 def set_neurogenesis(self:PlasticBrain,
                      enabled:bool # may idle neurons be recycled?
                     ):
@@ -1102,7 +1118,7 @@ def get_neurogenesis_stats(self:PlasticBrain)->dict:
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-reset_neurogenesis_counters
 @patch
-@in_turn
+@whole
 def reset_neurogenesis_counters(self:PlasticBrain):
     "Count recycled neurons from zero again"
     for l in self.brain: l.counters[1:] = 0
@@ -1162,13 +1178,18 @@ def validate(self:NeuromodulatedBlock):
     check_layer(self.in_dim, self.hidden_dim, self.sparsity_k, self.lr, n_readout_neurons=self.n_readout_neurons)
     if self.encoder.shape != (self.hidden_dim, self.in_dim) or self.n_readout_neurons > self.hidden_dim:
         raise ValueError('a layer is not of the size it says')
-    if not ((self.maturity >= 0) & (self.maturity <= 1)).all():
-        raise ValueError('maturity: expected shares between 0 and 1')
+    check_within(self.maturity, 0, 1, 'maturity')
+    check_within(self.activity, 0, 1e12, 'activity')
+    for b in self.gate, self.encoder, self.decoder:
+        if b is not None: check_within(b, -1e6, 1e6, 'weights of a layer')
+    check_within(self.counters, 0, 2**40, 'counters of a layer')
+    for v in self.seed, self.first_id: check_count(abs(v), 'seed and first_id of a layer', 0, 2**60)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-validate
 @patch
 def validate(self:PlasticBrain):
     "Raise `ValueError` if the parts do not fit each other"
+    check_within(self.created, 0, 2**40, 'layers created')
     for l in self.brain:
         if l.in_dim != self.in_dim: raise ValueError(f'expected layers of width {self.in_dim}, got {l.in_dim}')
     for r in (self.readout, self.storm_readout):
@@ -1191,6 +1212,12 @@ def load_state_dict(self:PlasticBrain, state_dict, strict:bool=True, assign:bool
 def load_state_dict(self:TriarchicBrain, state_dict, strict:bool=True, assign:bool=False):
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
     return load_whole(self, state_dict, strict, assign)
+
+@patch
+@in_turn
+def state_dict(self:PlasticBrain|TriarchicBrain, **kwargs): # as in torch
+    "As in torch, but a copy of one moment"
+    return snapshot(self, **kwargs)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-projection
 @patch(as_prop=True)

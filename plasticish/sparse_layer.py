@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['k_winners', 'code_values', 'sparse_code', 'densify', 'sparse_matmul', 'outer_add_', 'SparseProjection', 'distinct',
-           'least_used', 'RunningMetric', 'PrototypeProjection', 'PlasticMetric']
+           'least_used', 'RunningMetric', 'check_scatter', 'PrototypeProjection', 'PlasticMetric']
 
 # %% ../nbs/01_sparse_layer.ipynb #imports
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import check_count, check_number, in_bfloat16, no_grad, ordinary
+from plasticish.common import (
+    before_change, check_count, check_moved, check_number, check_within, in_bfloat16, no_grad, ordinary,
+)
 from .distributed import all_sum, my_slice, ranks, shared_state
 
 # %% ../nbs/01_sparse_layer.ipynb #k_winners
@@ -84,6 +86,8 @@ def outer_add_(
 # %% ../nbs/01_sparse_layer.ipynb #SparseProjection
 class SparseProjection(nn.Module):
     "Random unit directions of `size` neurons over `in_size` features; the `k` best matches win each input"
+    large = 'weight',
+
     @ordinary
     def __init__(self,
         in_size:int=512, # features D
@@ -148,6 +152,7 @@ def neurogenesis_(self:SparseProjection,
     x = F.normalize(x[best < self.theta], dim=1)
     x = x[distinct(x)]
     who = least_used(self.rate, len(x), protected)
+    before_change(self.weight, who)
     self.weight[who], self.rate[who], self.created[who] = x[:len(who)], self.rate.mean(), self.step
     return who
 
@@ -167,6 +172,8 @@ def observe_(self:SparseProjection,
 # %% ../nbs/01_sparse_layer.ipynb #RunningMetric
 class RunningMetric(nn.Module):
     "Whitening of unit-length features by the running within-class covariance (Hayes & Kanan 2020)"
+    large = 'scatter', 'factor', 'transform'
+
     @ordinary
     def __init__(self,
         dim:int=512, # features D
@@ -206,7 +213,7 @@ def update_(self:RunningMetric,
     step, pair = mean - self.class_mean, (self.class_count*n/total).to(x.dtype)
     m = my_slice(len(y))
     x = x[m] - mean[y[m]]
-    self.scatter.add_(all_sum(x.T@x)).addmm_((step*pair[:, None]).T, step)
+    self.scatter = (self.scatter + all_sum(x.T@x)).addmm_((step*pair[:, None]).T, step)
     self.class_mean += step*(n/total).to(x.dtype)[:, None]
     self.class_count += n
 
@@ -218,19 +225,41 @@ def due(self:RunningMetric)->bool:
 
 # %% ../nbs/01_sparse_layer.ipynb #RunningMetric-refresh_
 @patch
+def covariance(self:RunningMetric)->Tensor: # [D,D]
+    "Within-class covariance, shrunk towards a multiple of the identity"
+    n = self.class_count.sum().item()
+    a, cov = max(self.shrink, self.dim/(self.dim + n)), self.scatter/max(n, 1)
+    return (1-a)*cov + a*(cov.trace()/self.dim).clamp(min=1e-6)*torch.eye(self.dim).to(cov)
+
+@patch
 @no_grad
 def refresh_(self:RunningMetric): # (A [D,D], b [D]): old point z becomes z@A + b
     "Recompute centre and whitening transform from the running sums"
     n, eye = self.class_count.sum(), torch.eye(self.dim, device=self.mean.device, dtype=torch.float32)
-    a = max(self.shrink, self.dim/(self.dim + n.item()))
-    cov = self.scatter/max(n.item(), 1)
-    cov = (1-a)*cov + a*(cov.trace()/self.dim).clamp(min=1e-6)*eye
-    factor, mean = torch.linalg.cholesky(cov), self.class_mean[self.class_count > 0].mean(0)
+    factor, mean = torch.linalg.cholesky(self.covariance()), self.class_mean[self.class_count > 0].mean(0)
     transform = torch.linalg.solve_triangular(factor, eye, upper=False).T
     A, b = self.factor.T@transform, (self.mean - mean)@transform
-    for old, new in ((self.mean, mean), (self.factor, factor), (self.transform, transform), (self.fresh_at, n)):
-        old.copy_(new)
+    self.mean, self.factor, self.transform, self.fresh_at = mean, factor.contiguous(), transform.contiguous(), n
     return A, b
+
+# %% ../nbs/01_sparse_layer.ipynb #RunningMetric-validate
+def check_scatter(
+    S:Tensor, # sums of products [D,D]
+    covariance:Tensor, # made from them [D,D]
+    n:Tensor, # samples of each class [C]
+):
+    "Raise `ValueError` if no samples of unit length could have made the sums of a metric"
+    check_within(n, 0, 2**50, 'samples of each class')
+    check_within(S - S.T, -1e-4*(1 + n.sum().item()), 1e-4*(1 + n.sum().item()), 'asymmetry of the sums of a metric')
+    check_within(S.diagonal(), -1e-3, 1.1*n.sum().item() + 1e-3, 'squares summed in a metric')
+    if torch.linalg.cholesky_ex(covariance)[1]: raise ValueError('the covariance of a metric is not positive')
+
+@patch
+def validate(self:RunningMetric):
+    "Raise `ValueError` if no samples could have made the sums"
+    for b in self.class_mean, self.mean: check_within(b, -1.1, 1.1, 'mean features')
+    for b in self.factor, self.transform: check_within(b, -1e6, 1e6, 'whitening')
+    check_scatter(self.scatter, self.covariance(), self.class_count)
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection
 class PrototypeProjection(SparseProjection):
@@ -245,7 +274,9 @@ class PrototypeProjection(SparseProjection):
         move:int=8, # winners of the right class that move towards an input
         storm_penalty:float=0.1, # share by which the match of a temporary item is reduced
         precision:str='auto', # of the products: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
+        **moved, # arguments of 0.3 that have another name now
     ):
+        check_moved(moved, dict(timid='storm_penalty=…', tired=''))
         super().__init__(in_size, size, k)
         self.recruit, self.move = recruit, move
         self.storm_penalty, self.precision = storm_penalty, precision
@@ -306,6 +337,7 @@ def recruit_(self:PrototypeProjection,
     new = new[distinct(F.normalize(z[new], dim=1))]
     who = least_used(torch.where(self.wins > 0, self.rate, -1.), len(new), kept)
     new = new[:len(who)]
+    before_change(self.weight, who)
     self.weight[who], self.label[who], self.wins[who], self.created[who] = z[new], y[new], 1., self.step
     self.rate[who], self.temporary[who] = self.k/self.size, temporary
     self._rescale_(who)
@@ -335,6 +367,7 @@ def compete_(self:PrototypeProjection,
     won = torch.bincount(who, minlength=self.size).to(z.dtype)
     hit = won.nonzero().flatten()
     total = self.wins + won
+    before_change(self.weight, hit)
     self.weight[hit] *= (self.wins/total)[hit, None]
     if ranks()[1] == 1 or len(who) < 2*self.size: self.weight.index_add_(0, who, z[row]/total[who, None])
     else: # several processes with many rows: each sums its share, and the sums are added
@@ -355,13 +388,25 @@ def adapt_metric_(self:PrototypeProjection,
     if not self.metric.due(): return False
     A, b = self.metric.refresh_()
     on = (self.wins > 0).nonzero().flatten()
+    before_change(self.weight, on)
     self.weight[on] = self.weight[on]@A + b
     self._rescale_(on)
     return True
 
+# %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-validate
+@patch
+def validate(self:SparseProjection):
+    "Raise `ValueError` for numbers that no learning could have given"
+    check_within(self.weight, -1e6, 1e6, 'directions')
+    for name, most in dict(rate=1, step=2**40, wins=2**40, scale=1e12, budget=2**40).items():
+        if hasattr(self, name): check_within(getattr(self, name), 0, most, name)
+    if hasattr(self, 'label'): check_within(self.label, -1, len(self.metric.class_count) - 1, 'label')
+
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric
 class PlasticMetric(nn.Module):
     "Running within-class covariance of unit features, and the whitening made from it"
+    large = 'sums', 'outer', 'whitener'
+
     @ordinary
     def __init__(self,
                  dim:int, # width D of the features
@@ -408,18 +453,23 @@ def _sum_(self:PlasticMetric, x, y, everyone, sign):
     self.widen_(int(everyone.max()) + 1)
     x = x.double()
     self.count.index_add_(0, everyone, torch.full_like(everyone, sign, dtype=torch.float64))
+    before_change(self.sums, y if len(y) < len(self.sums) else None)
     self.sums.index_add_(0, y, x, alpha=sign)
-    self.outer.addmm_(x.T, x, alpha=sign)
+    self.outer = torch.addmm(self.outer, x.T, x, alpha=sign)
     if sign < 0: self.sums[self.count <= 0] = 0
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-covariance
 @patch
 def covariance(self:PlasticMetric)->Tensor: # [D,D] float64
     "Within-class covariance of all examples, shrunk towards a multiple of the identity with the same trace"
+    return self._covariance(all_sum(self.sums), all_sum(self.outer))
+
+@patch
+def _covariance(self:PlasticMetric, sums, outer):
     n, seen = self.count.sum(), self.count > 0
     if n < 2: return torch.eye(self.dim, dtype=torch.float64, device=self.outer.device)
-    s = all_sum(self.sums)[seen] / self.count[seen, None].sqrt()
-    cov = (all_sum(self.outer) - s.T @ s) / n
+    s = sums[seen] / self.count[seen, None].sqrt()
+    cov = (outer - s.T @ s) / n
     a = max(self.shrinkage, self.dim / (self.dim + float(n)))
     size = cov.diagonal().mean().clamp(min=1e-8)
     return cov.mul_(1 - a).diagonal_scatter(cov.diagonal() + a * size)
@@ -431,7 +481,7 @@ def fit_(self:PlasticMetric):
     L = torch.linalg.cholesky(self.covariance())
     eye = torch.eye(self.dim, dtype=L.dtype, device=L.device)
     n = self.count.sum()
-    self.whitener.copy_(torch.linalg.solve_triangular(L, eye, upper=False))
+    self.whitener = torch.linalg.solve_triangular(L, eye, upper=False).float().contiguous()
     self.mean.copy_(all_sum(self.sums.sum(0)) / n.clamp(min=1))
     self.fitted.copy_(n)
 
@@ -446,7 +496,7 @@ def stale(self:PlasticMetric,
 @patch
 def reset_(self:PlasticMetric):
     "Forget all sums"
-    for b in (self.count, self.sums, self.outer): b.zero_()
+    self.count, self.sums, self.outer = (torch.zeros_like(b) for b in (self.count, self.sums, self.outer))
     self.fit_()
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-forward
@@ -484,3 +534,14 @@ def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
 def _save_to_state_dict(self:PlasticMetric, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
     shared_state(self, 'sums outer', state, prefix, load=False)
+
+# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-validate
+@patch
+def validate(self:PlasticMetric):
+    "Raise `ValueError` if no examples could have made the sums"
+    check_scatter(self.outer, self._covariance(self.sums, self.outer), self.count)
+    check_within(self.sums.norm(dim=1) - 1.1*self.count, -torch.inf, 1e-3, 'features summed beyond their number')
+    check_within(self.fitted, 0, 2**50, 'samples at the last fit')
+    check_within(self.mean, -1.1, 1.1, 'mean features')
+    check_within(self.whitener, -1e6, 1e6, 'whitening')
+    check_within(self.whitener.triu(1), 0, 0, 'what lies above the diagonal of the whitening matrix')

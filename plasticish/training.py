@@ -23,7 +23,7 @@ from plasticish.common import (
     lock_file, log, no_grad, progress_bar,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
-from .eyes import FeatureDataset, PretrainedEyes, cache_features
+from .eyes import FeatureDataset, PretrainedEyes, cache_features, eyes_of
 from .metrics import *
 from .storms import *
 
@@ -473,7 +473,7 @@ def full_stats(self:Trainer)->dict: # one row's series
 def eyes(self:Trainer)->Callable:
     "What turns images into features: those given, the brain's, or the default ones, built at first use"
     if self._eyes is None:
-        held = next((e for a in ('eye', 'eyes') if (e := getattr(self.brain, a, None)) is not None), None)
+        held = eyes_of(self.brain)
         self._eyes = PretrainedEyes(device=self.device) if held is None else held
     return self._eyes
 
@@ -623,17 +623,18 @@ def _measure(self:Trainer, phase):
     return row
 
 # %% ../nbs/06_trainer.ipynb #motion_of
-def state_versions(brain)->Callable: # tells whether it has moved since
+def state_versions(brain)->Callable: # tells whether it has moved since; given an error, whether that has left it so
     "Note how often each tensor of a brain was written to; a brain that cannot be watched counts as moved"
     d = torch.distributed
     def tensors():
         return [t for m in brain.modules() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
     seen = tensors() if isinstance(brain, nn.Module) else []
     # several processes must take the same steps
-    alone = not (d.is_available() and d.is_initialized() and d.get_world_size() > 1)
-    if not seen or not alone or any(t.is_inference() for t in seen): return lambda: True
-    writes = [t._version for t in seen]
-    return lambda: [(id(t), t._version) for t in tensors()] != [(id(t), n) for t, n in zip(seen, writes)]
+    if d.is_available() and d.is_initialized() and d.get_world_size() > 1: return lambda e=None: True
+    if not seen or any(t.is_inference() for t in seen): return lambda e=None: not getattr(e, 'taken_back', False)
+    writes = [(id(t), t._version) for t in seen]
+    def moved(e=None): return [(id(t), t._version) for t in tensors()] != writes and not getattr(e, 'taken_back', False)
+    return moved
 
 # %% ../nbs/06_trainer.ipynb #_over_all
 def _over_all(parts):

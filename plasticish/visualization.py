@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from .common import figure_style
 from .common import IMAGENET_MEAN, IMAGENET_STD
-from .eyes import PretrainedEyes
+from .eyes import PretrainedEyes, eyes_of
 from .memory import vote_weights
 from .sparse_layer import k_winners
 from .storms import invert_colors
@@ -226,9 +226,8 @@ class Visualizer:
     def eyes(self):
         "What turns images into features"
         if self._eyes is None:
-            held = getattr(self.brain, 'eyes', None)
-            if hasattr(self.brain, 'eye'): self._eyes = self.brain.eye
-            else: self._eyes = PretrainedEyes(device=self.device) if held is None else held
+            held = eyes_of(self.brain)
+            self._eyes = PretrainedEyes(device=self.device) if held is None else held
         return self._eyes
 
 # %% ../nbs/07_visualizer.ipynb #Visualizer-look
