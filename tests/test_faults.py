@@ -143,7 +143,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_half(processes, tmp_path):
     assert torch.equal(cache_features(Slow(None, 0), pictures(), cache_dir=tmp_path/'cache', progress=False).features, look(pictures().images))
     b = bank(tmp_path/'keys.bin'); b.update(told(1), torch.tensor([1])); assert len(b) == 1
 
-def short_of_memory(kind, neurons, pipe, spare=150):
+def short_of_memory(kind, neurons, spare, pipe):
     "Learn batches that need more than `spare` MB"
     torch.set_num_threads(1)
     from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer
@@ -174,18 +174,18 @@ def short_of_memory(kind, neurons, pipe, spare=150):
     pipe.send((said, differs, max(learned[1:], default=0), n, t.history.n_rows))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='limits the address space')
-@pytest.mark.parametrize('kind, neurons, enough', [('triarchic', 2048, True), ('plastic', 512, True), ('plastic', 2048, False)])
-def test_memory_runs_out(processes, kind, neurons, enough):
+@pytest.mark.parametrize('kind, neurons, spare, enough', [('triarchic', 2048, 150, True), ('plastic', 512, 60, True), ('plastic', 2048, 150, False)])
+def test_memory_runs_out(processes, kind, neurons, spare, enough):
     "A batch that does not fit is learned in parts that do; where no part fits, an error says so, and the brain is the one that learned the parts before"
     here, there = processes.Pipe(duplex=False)
-    p = processes.Process(target=short_of_memory, args=(kind, neurons, there))
+    p = processes.Process(target=short_of_memory, args=(kind, neurons, spare, there))
     p.start(); there.close()
     said, differs, size, n, rows = here.recv()
     p.join()
     assert p.exitcode == 0 and size < 12_000 and differs is None, differs
     if enough: assert (said, n, rows) == (None, 24_064, 3)
     else: assert said == 'learning: not even one row fits into memory' and 64 <= n < 24_064 and rows < 3
-    print(f'{kind}, {neurons} neurons a layer: parts of at most {size} rows, {n} rows in {rows} batches learned')
+    print(f'{kind}, {spare} MB to spare: parts of at most {size} rows, {n} rows in {rows} batches learned')
 
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='needs a folder in which even root can write nothing')
 def test_folders_that_cannot_be_written():
