@@ -11,13 +11,12 @@ from torch import Tensor
 from .common import check_plain, read_json, read_plain, write_atomic, write_text_atomic
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'RUN_FILES', 'CheckpointError', 'list_checkpoints', 'new_run_id',
-           'checkpoint_run', 'check_run', 'run_files', 'remove_run', 'write_checkpoint', 'most_bytes',
-           'read_checkpoint']
+__all__ = ['CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
 
-# %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
+# %% ../nbs/workshop/checkpoint.ipynb #format
 FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 2, 2**32  # version 2 leaves out zeros
 
+# %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says why and what to do"
 
 # %% ../nbs/workshop/checkpoint.ipynb #_trim

@@ -4,23 +4,18 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, contextvars, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, signal, stat, threading
-import weakref
-from collections.abc import Callable
+import contextlib, contextvars, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets, signal
+import stat, threading, weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 import numpy as np, torch
 from filelock import FileLock
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_GAP', 'MAX_JSON', 'RENAMED', 'check_features',
-           'check_labels', 'check_gap', 'check_count', 'check_number', 'check_device', 'digest', 'fn_key',
-           'bf16_is_native', 'int8_is_native', 'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving',
-           'figure_style', 'HostBuffers', 'at_a_glance', 'glance_card', 'read_json', 'as_bytes', 'from_bytes',
-           'check_moved', 'renamed', 'Undo', 'before_change', 'taken_back', 'check_within', 'load_whole', 'snapshot',
-           'Turns', 'Uninterrupted', 'qualified', 'ordinary', 'no_grad', 'in_turn', 'whole', 'Table', 'progress_bar',
-           'check_plain', 'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
+__all__ = ['log', 'Table', 'seed_everything']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -131,6 +126,16 @@ def check_device(
     try: return torch.device(device)
     except (RuntimeError, TypeError):
         raise ValueError(f"{name}: expected a torch device such as 'cpu' or 'cuda', got {device!r}") from None
+
+# %% ../nbs/workshop/common.ipynb #check_mode
+MODES = 'inference', 'plastic', 'panic', 'auto' # of a step; with the last, the brain tells by itself
+
+def check_mode(mode, # what the caller gave
+               auto:bool=False # may it be auto?
+              ):
+    "Validate a mode; raises `ValueError`"
+    modes = MODES if auto else MODES[:3]
+    if not isinstance(mode, str) or mode not in modes: raise ValueError(f'mode: expected one of {modes}, got {mode!r}')
 
 # %% ../nbs/workshop/common.ipynb #digest
 def digest(*parts) -> str:
@@ -505,6 +510,18 @@ class Uninterrupted:
 # %% ../nbs/workshop/common.ipynb #turns-qualified
 _Method = TypeVar('_Method', bound=Callable)
 
+# %% ../nbs/workshop/common.ipynb #whole
+def whole(method:_Method # a method that is written outside its class, and changes its object
+         )->_Method: # the same, all or nothing
+    "`in_turn`, and an exception inside takes back what `method` has changed"
+    @functools.wraps(method)
+    def all_or_nothing(self, *args, **kwargs):
+        outer = _undo.get()
+        if outer is not None and any(m is self for m in outer.holders): return method(self, *args, **kwargs)
+        return taken_back(Undo(self), method, self, *args, **kwargs)
+    return in_turn(all_or_nothing) # type: ignore[return-value]
+
+# %% ../nbs/workshop/common.ipynb #qualified_i
 def qualified(method:_Method # may wrap others
              )->_Method: # the same
     "Put the class's name into the qualified name of a `@patch` method and of every function it wraps"
@@ -541,17 +558,6 @@ def in_turn(method:_Method # a method that is written outside its class
         with vars(self).setdefault('_turns', Turns()).lock, Uninterrupted(): return method(self, *args, **kwargs)
     return qualified(ordinary(taking_turns)) # type: ignore[return-value]
 
-# %% ../nbs/workshop/common.ipynb #whole
-def whole(method:_Method # a method that is written outside its class, and changes its object
-         )->_Method: # the same, all or nothing
-    "`in_turn`, and an exception inside takes back what `method` has changed"
-    @functools.wraps(method)
-    def all_or_nothing(self, *args, **kwargs):
-        outer = _undo.get()
-        if outer is not None and any(m is self for m in outer.holders): return method(self, *args, **kwargs)
-        return taken_back(Undo(self), method, self, *args, **kwargs)
-    return in_turn(all_or_nothing) # type: ignore[return-value]
-
 # %% ../nbs/workshop/common.ipynb #_cell
 def _cell(v):
     "One value as text: floats with three digits, None as a dash"
@@ -581,6 +587,76 @@ class Table:
         body = '\n'.join(row(r, 'td') for r in self.rows)
         note = f'<p>{html.escape(self.note)}</p>' if self.note else ''
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
+
+# %% ../nbs/workshop/common.ipynb #get_rng_state
+def get_rng_state()->dict: # of Python, numpy, torch and each GPU
+    "The state of every global random generator"
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    state:Any = np.random.get_state()
+    kind, keys, *rest = state
+    plain = kind, torch.from_numpy(keys.astype(np.int64)), *rest
+    return dict(python=random.getstate(), numpy=plain, torch=torch.get_rng_state(), cuda=gpus)
+
+# %% ../nbs/workshop/common.ipynb #set_rng_state
+def set_rng_state(
+    state:dict, # as from `get_rng_state`
+):
+    "Put back what `get_rng_state` took"
+    random.setstate(state['python'])
+    kind, keys, *rest = state['numpy']
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state['torch'])
+    for i, s in zip(range(torch.cuda.device_count()), state['cuda']): torch.cuda.set_rng_state(s, i)
+
+# %% ../nbs/workshop/common.ipynb #seed_everything
+def seed_everything(
+    seed:int, # of all of them
+):
+    "Seed Python, numpy and torch"
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+# %% ../nbs/workshop/common.ipynb #rng_scope
+@contextmanager
+def rng_scope(seed:int|None=None): # None: go on from where the generators are
+    "Whatever is drawn inside leaves no trace outside"
+    outer = get_rng_state()
+    if seed is not None: seed_everything(seed)
+    try: yield
+    finally: set_rng_state(outer)
+
+# %% ../nbs/workshop/common.ipynb #_generators
+def _generators(loader):
+    "Every generator that `loader` and its samplers draw from"
+    found, todo = {}, [loader]
+    for o in todo:
+        g = getattr(o, 'generator', None)
+        if isinstance(g, torch.Generator): found[id(g)] = g
+        todo += [s for s in (getattr(o, 'sampler', None), getattr(o, 'batch_sampler', None)) if s is not None]
+    return list(found.values())
+
+# %% ../nbs/workshop/common.ipynb #seeded_iter
+def seeded_iter(
+    loader:Iterable, # gives batches
+    seed:int, # fixes their order
+    skip:int=0, # leave out so many
+)->Iterator:
+    "One epoch of `loader` in the order fixed by `seed`; generators of the loader are put back afterwards"
+    gens = _generators(loader)
+    states = [g.get_state() for g in gens]
+    try:
+        with rng_scope(seed):
+            for g in gens: g.manual_seed(seed + g.initial_seed())
+            it = iter(loader)
+            first = next(it, None)
+            for _ in range(skip - 1):
+                if next(it, None) is None: break
+        if not skip and first is not None: yield first
+        del first
+        yield from it
+    finally:
+        for g, s in zip(gens, states): g.set_state(s)
 
 # %% ../nbs/workshop/common.ipynb #progress_bar
 def progress_bar(

@@ -112,7 +112,7 @@ EVERY = int(os.environ.get('EVERY_LINE', 0))
 @pytest.mark.parametrize('event', [ctrl_c, failure])
 @pytest.mark.parametrize('kind, name', [(k, n) for k, (_, calls) in CALLS.items() for n in calls])
 def test_stopped_at_every_line(kind, name, event):
-    "At no more than 50 lines a call, spread over it; EVERY_LINE=1 tries them all"
+    "At about 20 lines a call, spread over it; EVERY_LINE=1 tries them all"
     make, call = CALLS[kind][0], CALLS[kind][1][name]
     first = make()
     given = (another(first),) if call.__code__.co_argcount == 2 else ()
@@ -122,7 +122,7 @@ def test_stopped_at_every_line(kind, name, event):
     before, done = all_of(first), copy.deepcopy(first)
     lines, _ = stopped_by(event, lambda: run(done), 0)
     after, seen = all_of(done), {'before': 0, 'after': 0}
-    for at in range(1, lines + 1, 1 if EVERY else max(1, lines//50)):
+    for at in range(1, lines + 1, 1 if EVERY else max(1, lines//20)):
         o = copy.deepcopy(first)
         _, stopped = stopped_by(event, lambda: run(o), at)
         now = all_of(o)
@@ -150,7 +150,7 @@ def test_a_file_of_keys(name, tmp_path):
     done, _ = again()
     lines, _ = stopped_by(failure, lambda: call(done), 0)
     after = all_of(done) | {'keys': done.keys.clone(), 'owners': done.owners.clone()}
-    for at in range(1, lines + 1, 1 if EVERY else max(1, lines//50)):
+    for at in range(1, lines + 1, 1 if EVERY else max(1, lines//20)):
         o, before = again()
         _, stopped = stopped_by(failure, lambda: call(o), at)
         now = all_of(o) | {'keys': o.keys, 'owners': o.owners}
