@@ -871,6 +871,8 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     while (E := state.get(f'{pre}{i}.encoder')) is not None:
         layers.append(NeuromodulatedBlock(E.shape[1], len(E), min(self.sparsity_k, len(E)), device=self.device))
         i += 1
+    had, has = ([len(l.encoder) for l in stack] for stack in (self.brain, layers))
+    if had != has: log.warning('layers of %s neurons, as in the state loaded; before, they were of %s', has, had)
     self.brain = nn.ModuleList(layers)
     if not any(k.startswith(prefix + 'recent.') for k in state): self._as_before_experts(state, prefix)
     nn.Module._load_from_state_dict(self, state, prefix, *args)

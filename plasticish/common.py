@@ -228,7 +228,7 @@ class Halving:
     def __call__(self,
         fn, # takes a batch
         *batch:Tensor, # tensors of B rows each
-        watch=None, # called before each attempt; gives a function that tells if the attempt, which raised e, changed state
+        watch=None, # called before each attempt; gives what tells if the attempt, which raised e, changed state
         **kwargs # further arguments of `fn`
     )->list: # (rows, what `fn` gave) for each part
         "`fn` of the batch; raises `MemoryError` if one row does not fit, or if a failed attempt changed state"
@@ -451,7 +451,7 @@ def snapshot(module:nn.Module, # whose methods take turns
              **kwargs # as in torch
             )->dict: # as from `state_dict`
     "`state_dict`, but a copy: what the module learns later does not change it"
-    state = nn.Module.state_dict(module, destination=destination, **kwargs) # type: ignore[misc]
+    state:dict = nn.Module.state_dict(module, destination=destination, **kwargs) # type: ignore[type-var, arg-type, assignment]
     if destination is None: state.update({k: v.clone() for k, v in state.items() if isinstance(v, Tensor)})
     return state
 

@@ -803,7 +803,9 @@ def _make_index(self:EpisodicMemoryBank, kind):
     flat = faiss.IndexFlatIP(d)
     if kind == 'flat': return faiss.IndexIDMap2(flat)
     cells = max(1, min(int(n ** .5), n // 39))
-    index = self._to_gpu(faiss.IndexIVFFlat(flat, d, cells, faiss.METRIC_INNER_PRODUCT))
+    index = faiss.IndexIVFFlat(flat, d, cells, faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = 1                            # fewer are expected in a small bank: no warning
+    index = self._to_gpu(index)
     pick = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))[:64 * cells].to(self.keys.device)
     index.train(self._vectors(pick))
     return index
@@ -905,7 +907,9 @@ def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     keys = state.get(prefix + 'keys')
     if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype:
         kind = _kept_as(keys)
-        if 'pq' not in (self.storage, kind): self.keys, self.storage = self.keys.to(keys.dtype), kind
+        if 'pq' not in (self.storage, kind):
+            log.warning('keys in %s, as in the state loaded; before, they were in %s', kind, self.storage)
+            self.keys, self.storage = self.keys.to(keys.dtype), kind
     if world > 1 and keys is not None and len(keys) == self.memory_size: state[prefix + 'keys'] = keys[rank::world]
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 

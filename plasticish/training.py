@@ -512,7 +512,7 @@ def _run_phase(self:Trainer, phase, verbose):
             for x, y in self._timed(self._batches(phase), note):
                 acc = self._step(phase, x, y)
                 recent = acc if recent is None else .9*recent + .1*acc
-                bar.set_postfix_str(f'acc {recent:.1%}', refresh=False); bar.update(len(y))
+                bar.set_postfix_str(f'right before learning {recent:.1%}', refresh=False); bar.update(len(y))
                 if self._check_stop() or self._failed: return False
             if not at['batch']: raise ValueError(f'phase {phase.name!r}: data_loader gave no batch')
             at['epoch'] += 1; at['batch'] = 0
