@@ -20,9 +20,10 @@ from plasticish.consolidation import (
     RIDGES, CoreWeights, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
 )
 from .context import ContextWeights, DriftDetector, margin
-from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
+from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
 from .experts import ExpertPool, balanced_rows, followed, log_shares, specialist
 from .eyes import usual_eyes
+from .late import LabelQueue, check_tickets
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
 from .published import PublishedPlasticStep, PublishedTriarchicStep, published_reward
 from plasticish.sparse_layer import (
@@ -95,7 +96,7 @@ class TriarchicBrain(nn.Module):
         self.__dict__['eyes'] = eyes # frozen, so not part of the state
         self.base, self.core = self._parts(parts.base, parts.core)
         self.context = ContextWeights(hidden_size, out_size)
-        self.drift = DriftDetector(out_size)
+        self.drift, self.late = DriftDetector(out_size), LabelQueue(in_size)
         self.register_buffer('active', torch.zeros((), dtype=torch.float32)) # neurons that fired per input, last batch
         self.to(device)
 
@@ -135,11 +136,16 @@ def features(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
 )->Tensor: # [B,D]
     "What the brain senses: checked features, of images if need be, compressed by `power`"
+    f = compress(self._seen(x), self.power)
+    return f if self.power <= 1 else check_rows(f, self.in_size)
+
+@patch
+def _seen(self:TriarchicBrain, x):
+    "Checked features, of images if need be, as they come [B,D]"
     if isinstance(x, Tensor) and x.ndim == 4:
         if self.eyes is None: self.__dict__['eyes'] = usual_eyes(self.device, self.precision)
         x = self.eyes(x.to(self.device))
-    f = compress(check_rows(x, self.in_size).to(self.device), self.power)
-    return f if self.power <= 1 else check_rows(f, self.in_size)
+    return check_rows(x, self.in_size).to(self.device)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-encode
 @patch
@@ -364,7 +370,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     self.lasting = ExpertPool([.4, .2, 5.], [10., 10., .1], device=device) # vote, near vote, readout
     L = len(self.recent.decays)
     self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), device=device) # the lasting answer and each timescale
-    self.drift = DriftDetector(C).to(device)
+    self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
     self.register_buffer('created', torch.zeros((), dtype=torch.int64, device=device))
     for _ in range(num_layers): self.add_layer()
 
@@ -448,9 +454,14 @@ def features(self:PlasticBrain,
              x:Tensor # images [B,3,H,W] or features [B,D]
             )->Tensor: # [B,D]
     "What the brain senses: features, of images if need be, compressed by `power`"
-    if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
-    f = compress(check_rows(x, self.in_dim).to(self.device), self.power)
+    f = compress(self._seen(x), self.power)
     return f if self.power <= 1 else check_rows(f, self.in_dim)
+
+@patch
+def _seen(self:PlasticBrain, x):
+    "Checked features, of images if need be, as they come [B,D]"
+    if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
+    return check_rows(x, self.in_dim).to(self.device)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch
@@ -706,6 +717,34 @@ def evaluate(self:PlasticBrain,
     right = int(all_sum(torch.tensor(right, device=self.device)))
     if not total: raise ValueError('loader: expected at least one batch, got none')
     return 100 * right / total
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-defer
+@patch
+@no_grad
+@whole
+def defer(self:PlasticBrain|TriarchicBrain,
+          x:Tensor # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
+         )->Tensor: # tickets [B]
+    "Let inputs wait for their labels"
+    f = self._seen(x)
+    mine = all_rows(torch.full((len(f),), ranks()[0]))[0] == ranks()[0]
+    return self.late.add_(all_rows(f)[0])[mine]
+
+@patch
+@no_grad
+@whole
+def teach(self:PlasticBrain|TriarchicBrain,
+          tickets:Tensor, # as from `defer` [B]
+          y:Tensor, # their labels [B]
+          **kwargs # of the step: `mode` and, for a Plastic Brain, `memorize` and `phase`
+         )->float: # accuracy before learning
+    "Learn inputs that waited; an unknown, expired or used ticket raises `ValueError`, and nothing is changed"
+    y = check_targets(y, None, len(check_tickets(tickets)))
+    tickets, y = all_rows(tickets, y.to(tickets.device))
+    x, own = self.late.find(tickets), my_slice(len(y))
+    accuracy = (self.update_batch if isinstance(self, TriarchicBrain) else self.train_step)(x[own], y[own], **kwargs)
+    self.late.drop_(tickets)
+    return accuracy
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forget
 @patch

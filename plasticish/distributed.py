@@ -94,7 +94,7 @@ def check_rows(x, dim:int, name:str='x')->Tensor: # float32 [b,dim]
     if ranks()[1] > 1 and isinstance(x, Tensor) and x.shape == (0, dim): return x.float()
     return check_features(x, dim, name)
 
-def check_targets(y, n_classes:int, n:int)->Tensor: # int64 [b]
+def check_targets(y, n_classes:int|None, n:int)->Tensor: # int64 [b]
     "`check_labels`, with the same exception"
     if ranks()[1] > 1 and isinstance(y, Tensor) and n == y.numel() == 0: return y.long()
     return check_labels(y, n_classes, n)

@@ -15,12 +15,12 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_device,
-    check_features, check_gap, check_moved, check_number, check_within, from_bytes, glance_card, in_turn, load_whole, log,
-    no_grad, ordinary, snapshot, whole,
+    check_features, check_gap, check_moved, check_number, check_within, from_bytes, glance_card, in_turn, load_whole,
+    log, no_grad, ordinary, snapshot, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
-    INDEXES, MAX_GPU_K, STORAGE, faiss_is_there, fingerprints, pack, piece_width, pq_decode,
+    INDEXES, MAX_GPU_K, STORAGE, FaissIndex, faiss_is_there, fingerprints, pack, piece_width, pq_decode,
     pq_encode, recall_of, train_codebook, unpack,
 )
 from .sparse_layer import PlasticMetric
@@ -370,16 +370,14 @@ def refresh(self:EpisodicMemoryBank):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
 @patch
 def _drop_from_index(self:EpisodicMemoryBank, slots):
-    f, gone = self._faiss, slots[self.ids[slots] >= 0]
-    if f is None or not len(gone): return
-    if hasattr(f['index'], 'getDevice'): f['gone'] += len(gone)     # on a GPU they stay
-    else: f['index'].remove_ids(self._tags(gone))
+    gone = slots[self.ids[slots] >= 0]
+    if self._faiss is not None and len(gone): self._faiss.remove_(self._tags(gone))
 
 @patch
 def _add_to_index(self:EpisodicMemoryBank, slots, f=None):
     f = f or self._faiss
     if f is None or not len(slots): return
-    for s in slots.split(65536): f['index'].add_with_ids(self._vectors(s), self._tags(s))
+    for s in slots.split(65536): f.index.add_with_ids(self._vectors(s), self._tags(s))
 
 @patch
 def _tags(self:EpisodicMemoryBank, slots):
@@ -784,61 +782,26 @@ def _vectors(self:EpisodicMemoryBank, slots):
     x = x if self.metric is None else self.metric(x)
     return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.).to(x)[:, None]).cpu().numpy()
 
-@patch
-def _to_gpu(self:EpisodicMemoryBank, index):
-    "The index on the GPU that holds the keys, if there is one and FAISS can use it"
-    import faiss
-    can = hasattr(faiss, 'StandardGpuResources') and faiss.get_num_gpus()
-    if self.keys.device.type != 'cuda' or not can: return index
-    home = faiss.StandardGpuResources()
-    index = faiss.index_cpu_to_gpu(home, self.keys.device.index or 0, index)
-    index.referenced_objects = [home]                          # lives as long as the index
-    return index
-
-# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_make_index
-@patch
-def _make_index(self:EpisodicMemoryBank, kind):
-    import faiss
-    n, d = self.count, self.input_dim
-    flat = faiss.IndexFlatIP(d)
-    if kind == 'flat': return faiss.IndexIDMap2(flat)
-    cells = max(1, min(int(n ** .5), n // 39))
-    index = faiss.IndexIVFFlat(flat, d, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.min_points_per_centroid = 1                            # fewer are expected in a small bank: no warning
-    index = self._to_gpu(index)
-    pick = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))[:64 * cells].to(self.keys.device)
-    index.train(self._vectors(pick))
-    return index
-
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_tune
 @patch
 def _tune(self:EpisodicMemoryBank, f, queries=128):
     g = torch.Generator().manual_seed(self.seed + 1)
     pick = torch.randperm(self.count, generator=g)[:queries].to(self.keys.device)
-    q, k, index = self.values(pick), min(self.k_neighbors, self.count), f['index']
+    q, k = self.values(pick), min(self.k_neighbors, self.count)
     true = self._search_torch(F.normalize(q, dim=1), k)[1]
-    def good(probes):
-        index.nprobe = probes
-        return recall_of(self._search_faiss(q, k, f)[1], true) >= (1 + self.target) / 2
-    low, high = 0, 1
-    while high < index.nlist and not good(high): low, high = high, min(2 * high, index.nlist)
-    while high - low > 1:
-        mid = (low + high) // 2
-        low, high = (low, mid) if good(mid) else (mid, high)
-    index.nprobe = high
+    f.tune_(lambda: recall_of(self._search_faiss(q, k, f)[1], true) >= (1 + self.target) / 2)
+    log.info('memory: built an index of %s items in %s cells, of which a query opens %s',
+             self.count, f.index.nlist, f.index.nprobe)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_indexed
 @patch
 def _indexed(self:EpisodicMemoryBank, kind):
     f = self._faiss
-    if f is not None and f['kind'] == kind:
-        if kind == 'flat' or self.count <= 2 * f['built'] and f['gone'] <= self.count // 4: return f
-    f = dict(kind=kind, built=self.count, index=self._make_index(kind), gone=0)
+    if f is not None and f.kind == kind and f.fits(self.count): return f
+    f = FaissIndex(kind, self.input_dim, self.keys.device, self.seed)
+    f.build_(self.count, self._vectors)
     self._add_to_index(torch.arange(self.count, device=self.keys.device), f)
-    if kind == 'ivf':
-        self._tune(f)
-        log.info('memory: built an index of %s items in %s cells, of which a query opens %s',
-                 self.count, f['index'].nlist, f['index'].nprobe)
+    if kind == 'ivf': self._tune(f)
     self._faiss = f
     return f
 
@@ -854,17 +817,9 @@ def reindex(self:EpisodicMemoryBank):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search_faiss
 @patch
 def _search_faiss(self:EpisodicMemoryBank, q, k, f):
-    q = q if self.metric is None else self.metric(q)
-    most = k + min(f['gone'], max(0, MAX_GPU_K - k))            # as many as are gone may have to be skipped
-    wide = min(2*k, most)
-    while True:
-        sim, tags = (torch.from_numpy(a).to(self.keys.device) for a in f['index'].search(q.cpu().numpy(), wide))
-        slots = tags % self.memory_size
-        there = (tags >= 0) & (self.ids[slots] == tags // self.memory_size)
-        if wide == most or (there.sum(1) >= k).all(): break
-        wide = min(2*wide, most)
-    sim, best = sim.masked_fill_(~there, -1.).topk(k, dim=1)
-    return sim, slots.masked_fill_(~there, -1).gather(1, best)
+    def there(tags): return self.ids[tags % self.memory_size] == tags // self.memory_size
+    sim, tags = f.search(q if self.metric is None else self.metric(q), k, there)
+    return sim, torch.where(tags < 0, -1, tags % self.memory_size)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-recall
 @patch

@@ -171,21 +171,21 @@ def short_of_memory(kind, neurons, spare, pipe):
     for a, b in zip(*(torch.cat(r)[:n].split(learned) for r in ((x[:64], x, u), (y[:64], y, v)))): want.update_batch(a, b) if kind == 'triarchic' else want.train_step(a, b, phase='a')
     got = t.brain.state_dict()  # to rounding: with little memory the maths library may take another road
     differs = next((k for k, v in want.state_dict().items() if not torch.allclose(v.double(), got[k].double(), atol=1e-4)), None)
-    pipe.send((said, differs, max(learned[1:], default=0), n, t.history.n_rows))
+    pipe.send((said, differs, len(learned), n, t.history.n_rows))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='limits the address space')
-@pytest.mark.parametrize('kind, neurons, spare, enough', [('triarchic', 2048, 150, True), ('plastic', 512, 60, True), ('plastic', 2048, 150, False)])
+@pytest.mark.parametrize('kind, neurons, spare, enough', [('triarchic', 2048, 150, True), ('plastic', 512, 150, True), ('plastic', 2048, 150, False)])
 def test_memory_runs_out(processes, kind, neurons, spare, enough):
     "A batch that does not fit is learned in parts that do; where no part fits, an error says so, and the brain is the one that learned the parts before"
     here, there = processes.Pipe(duplex=False)
     p = processes.Process(target=short_of_memory, args=(kind, neurons, spare, there))
     p.start(); there.close()
-    said, differs, size, n, rows = here.recv()
+    said, differs, parts, n, rows = here.recv()
     p.join()
-    assert p.exitcode == 0 and size < 12_000 and differs is None, differs
+    assert p.exitcode == 0 and parts > 3 and differs is None, differs
     if enough: assert (said, n, rows) == (None, 24_064, 3)
     else: assert said == 'learning: not even one row fits into memory' and 64 <= n < 24_064 and rows < 3
-    print(f'{kind}, {spare} MB to spare: parts of at most {size} rows, {n} rows in {rows} batches learned')
+    print(f'{kind}, {spare} MB to spare: {n} rows in {rows} batches learned in {parts} parts')
 
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='needs a folder in which even root can write nothing')
 def test_folders_that_cannot_be_written():

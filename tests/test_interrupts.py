@@ -50,12 +50,13 @@ def data(n, seed=0):
 def plastic(**kw):
     b = PlasticBrain(D, 16, 4, 2, 30, 5, None, readout=ReadoutConfig(n_neurons=32), **kw)
     for i, mode in enumerate(('plastic', 'plastic', 'panic')): b.train_step(*data(14, i), mode, phase=f'p{i}')
-    b.consolidate(); b.train_step(*data(5, 9))
+    b.consolidate(); b.train_step(*data(5, 9)); b.defer(data(6, 3)[0])
     return b
 
 def triarchic(**kw):
     b = TriarchicBrain(D, 32, C, 4, **kw)
     for i in range(3): b.update_batch(*data(14, i))
+    b.defer(data(6, 3)[0])
     return b
 
 def bank(**kw):
@@ -77,11 +78,12 @@ def another(o):
 X, Y = data(12, 7)
 CALLS = {
     'plastic': (plastic, {'train_step': lambda o: o.train_step(X, Y, phase='new'), 'panic': lambda o: o.train_step(X, Y, 'panic'), 'forget': lambda o: o.forget(label=1),
+        'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]),
         'forget phase': lambda o: o.forget(phase='p2'), 'add_layer': lambda o: o.add_layer(0), 'remove_layer': lambda o: o.remove_layer(0), 'replace_layer': lambda o: o.replace_layer(1),
-        'freeze_layer': lambda o: o.freeze_layer(0), 'consolidate': lambda o: o.consolidate(), 'flush': lambda o: o.flush(), 'set_neurogenesis': lambda o: o.set_neurogenesis(False),
+        'freeze_layer': lambda o: o.freeze_layer(0), 'consolidate': lambda o: o.consolidate(), 'flush': lambda o: o.flush(), 'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.arange(2, 5), Y[:3]), 'set_neurogenesis': lambda o: o.set_neurogenesis(False),
         'load_state_dict': lambda o, s: o.load_state_dict(s), 'a state that does not fit': lambda o, s: o.load_state_dict({**s, 'readout.rows': s['readout.rows']*0 - 1})}),
     'published': (lambda: plastic(published=True), {'train_step': lambda o: o.train_step(X, Y), 'consolidate': lambda o: o.consolidate()}),
-    'triarchic': (triarchic, {'update_batch': lambda o: o.update_batch(X, Y), 'panic': lambda o: o.update_batch(X, Y, 'panic'), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
+    'triarchic': (triarchic, {'update_batch': lambda o: o.update_batch(X, Y), 'panic': lambda o: o.update_batch(X, Y, 'panic'), 'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
     'published triarchic': (lambda: triarchic(published=True), {'update_batch': lambda o: o.update_batch(X, Y)}),
     'ring': (bank, {'update': lambda o: o.update(X, Y, 'new'), 'forget': lambda o: o.forget(label=1), 'clear': lambda o: o.clear(), 'refresh': lambda o: o.refresh()}),
     'indexed': (lambda: bank(store=BankConfig(index='flat')), {'update': lambda o: (o(X), o.update(X, Y, 'new')), 'forget': lambda o: (o(X), o.forget(label=1)), 'reindex': lambda o: o.reindex()}),
