@@ -13,8 +13,8 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    HostBuffers, as_bytes, at_a_glance, check_count, check_device, check_mode, check_number, from_bytes, in_bfloat16,
-    in_turn, no_grad, ordinary, renamed,
+    HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_device, check_mode, check_moved, check_number,
+    check_within, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
 )
 from .distributed import all_sum, check_rows, my_slice, ranks, shared_state
 
@@ -89,6 +89,8 @@ def outer_add_(
 # %% ../nbs/01_sparse_layer.ipynb #SparseProjection
 class SparseProjection(nn.Module):
     "Random unit directions of `size` neurons over `in_size` features; the `k` best matches win each input"
+    large = 'weight',
+
     @ordinary
     def __init__(self,
         in_size:int=512, # features D
@@ -152,6 +154,7 @@ def neurogenesis_(self:SparseProjection,
     x = F.normalize(x[best < self.theta], dim=1)
     x = x[distinct(x)]
     who = least_used(self.rate, len(x), protected)
+    before_change(self.weight, who)
     self.weight[who], self.rate[who], self.created[who] = x[:len(who)], self.rate.mean(), self.step
     return who
 
@@ -171,6 +174,8 @@ def observe_(self:SparseProjection,
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric
 class PlasticMetric(nn.Module):
     "Running within-class covariance of unit features, and the whitening made from it"
+    large = 'sums', 'outer', 'whitener'
+
     @ordinary
     def __init__(self,
                  dim:int, # width D of the features
@@ -217,18 +222,23 @@ def _sum_(self:PlasticMetric, x, y, everyone, sign):
     self.widen_(int(everyone.max()) + 1)
     x = x.double()
     self.count.index_add_(0, everyone, torch.full_like(everyone, sign, dtype=torch.float64))
+    before_change(self.sums, y if len(y) < len(self.sums) else None)
     self.sums.index_add_(0, y, x, alpha=sign)
-    self.outer.addmm_(x.T, x, alpha=sign)
+    self.outer = torch.addmm(self.outer, x.T, x, alpha=sign)
     if sign < 0: self.sums[self.count <= 0] = 0
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-covariance
 @patch
 def covariance(self:PlasticMetric)->Tensor: # [D,D] float64
     "Within-class covariance of all examples, shrunk towards a multiple of the identity with the same trace"
+    return self._covariance(all_sum(self.sums), all_sum(self.outer))
+
+@patch
+def _covariance(self:PlasticMetric, sums, outer):
     n, seen = self.count.sum(), self.count > 0
     if n < 2: return torch.eye(self.dim, dtype=torch.float64, device=self.outer.device)
-    s = all_sum(self.sums)[seen] / self.count[seen, None].sqrt()
-    cov = (all_sum(self.outer) - s.T @ s) / n
+    s = sums[seen] / self.count[seen, None].sqrt()
+    cov = (outer - s.T @ s) / n
     a = max(self.shrinkage, self.dim / (self.dim + float(n)))
     size = cov.diagonal().mean().clamp(min=1e-8)
     return cov.mul_(1 - a).diagonal_scatter(cov.diagonal() + a * size)
@@ -240,7 +250,7 @@ def fit_(self:PlasticMetric):
     L = torch.linalg.cholesky(self.covariance())
     eye = torch.eye(self.dim, dtype=L.dtype, device=L.device)
     n = self.count.sum()
-    self.whitener.copy_(torch.linalg.solve_triangular(L, eye, upper=False))
+    self.whitener = torch.linalg.solve_triangular(L, eye, upper=False).float().contiguous()
     self.mean.copy_(all_sum(self.sums.sum(0)) / n.clamp(min=1))
     self.fitted.copy_(n)
 
@@ -255,7 +265,7 @@ def stale(self:PlasticMetric,
 @patch
 def reset_(self:PlasticMetric):
     "Forget all sums"
-    for b in (self.count, self.sums, self.outer): b.zero_()
+    self.count, self.sums, self.outer = (torch.zeros_like(b) for b in (self.count, self.sums, self.outer))
     self.fit_()
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-forward
@@ -301,6 +311,29 @@ def _save_to_state_dict(self:PlasticMetric, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
     shared_state(self, 'sums outer', state, prefix, load=False)
 
+# %% ../nbs/01_sparse_layer.ipynb #check_scatter
+def check_scatter(
+    S:Tensor, # sums of products [D,D]
+    covariance:Tensor, # made from them [D,D]
+    n:Tensor, # samples of each class [C]
+):
+    "Raise `ValueError` if no samples of unit length could have made the sums of a metric"
+    check_within(n, 0, 2**50, 'samples of each class')
+    check_within(S - S.T, -1e-4*(1 + n.sum().item()), 1e-4*(1 + n.sum().item()), 'asymmetry of the sums of a metric')
+    check_within(S.diagonal(), -1e-3, 1.1*n.sum().item() + 1e-3, 'squares summed in a metric')
+    if torch.linalg.cholesky_ex(covariance)[1]: raise ValueError('the covariance of a metric is not positive')
+
+# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-validate
+@patch
+def validate(self:PlasticMetric):
+    "Raise `ValueError` if no examples could have made the sums"
+    check_scatter(self.outer, self._covariance(self.sums, self.outer), self.count)
+    check_within(self.sums.norm(dim=1) - 1.1*self.count, -torch.inf, 1e-3, 'features summed beyond their number')
+    check_within(self.fitted, 0, 2**50, 'samples at the last fit')
+    check_within(self.mean, -1.1, 1.1, 'mean features')
+    check_within(self.whitener, -1e6, 1e6, 'whitening')
+    check_within(self.whitener.triu(1), 0, 0, 'what lies above the diagonal of the whitening matrix')
+
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection
 class PrototypeProjection(SparseProjection):
     "Neurons recruited from the stream; they compete for inputs whitened by a `PlasticMetric`"
@@ -314,7 +347,9 @@ class PrototypeProjection(SparseProjection):
         move:int=8, # winners of the right class that move towards an input
         storm_penalty:float=0.1, # share by which the match of a temporary item is reduced
         precision:str='auto', # of the products: 'float32', 'bfloat16', or 'auto': bfloat16 where the hardware has it
+        **moved, # arguments of 0.3 that have another name now
     ):
+        check_moved(moved, dict(timid='storm_penalty=…', tired=''))
         super().__init__(in_size, size, k)
         self.recruit, self.move = recruit, move
         self.storm_penalty, self.precision = storm_penalty, precision
@@ -382,6 +417,7 @@ def recruit_(self:PrototypeProjection,
     new = new[distinct(F.normalize(z[new], dim=1))]
     who = least_used(torch.where(self.wins > 0, self.rate, -1.), len(new), kept)
     new = new[:len(who)]
+    before_change(self.weight, who)
     self.weight[who], self.label[who], self.wins[who], self.created[who] = z[new], y[new], 1., self.step
     self.rate[who], self.temporary[who] = self.k/self.size, temporary
     self._rescale_(who)
@@ -411,6 +447,7 @@ def compete_(self:PrototypeProjection,
     won = torch.bincount(who, minlength=self.size).to(z.dtype)
     hit = won.nonzero().flatten()
     total = self.wins + won
+    before_change(self.weight, hit)
     self.weight[hit] *= (self.wins/total)[hit, None]
     if ranks()[1] == 1 or len(who) < 2*self.size: self.weight.index_add_(0, who, z[row]/total[who, None])
     else: # several processes with many rows: each sums its share, and the sums are added
@@ -434,9 +471,19 @@ def adapt_metric_(self:PrototypeProjection,
     m.fit_()
     A, b = torch.linalg.solve_triangular(whitener.T, m.whitener.T, upper=True), m.whiten(mean)
     on = (self.wins > 0).nonzero().flatten()
+    before_change(self.weight, on)
     self.weight[on] = self.weight[on]@A + b
     self._rescale_(on)
     return True
+
+# %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-validate
+@patch
+def validate(self:SparseProjection):
+    "Raise `ValueError` for numbers that no learning could have given"
+    check_within(self.weight, -1e6, 1e6, 'directions')
+    for name, most in dict(rate=1, step=2**40, wins=2**40, scale=1e12, budget=2**40).items():
+        if hasattr(self, name): check_within(getattr(self, name), 0, most, name)
+    if hasattr(self, 'label'): check_within(self.label, -1, len(self.metric.count) - 1, 'label')
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-_load_from_state_dict
 @patch
@@ -477,6 +524,8 @@ def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=N
 # %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock
 class NeuromodulatedBlock(HostBuffers):
     "A sparse layer whose neurons move towards what they are rewarded for"
+    large = 'encoder', 'decoder'
+
     @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
@@ -487,9 +536,11 @@ class NeuromodulatedBlock(HostBuffers):
                  device='cpu', # where the layer lives
                  gate:float=0., # what the layer adds to its input at first: .01 if published, 0 leaves it as it is
                  n_readout_neurons:int=None, # the first so many neurons are read by the brain; None: all
-                 seed:int=0 # of the first directions
+                 seed:int=0, # of the first directions
+                 **moved # arguments of 0.3 that have another name now
                 ):
         super().__init__()
+        check_moved(moved, dict(readers='n_readout_neurons=…'))
         check_layer(in_dim, hidden_dim, sparsity_k, lr, gate, n_readout_neurons); check_device(device)
         self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
         self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
@@ -532,6 +583,7 @@ def _check_reward(reward, n):
 
 # %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-plasticity_step
 @patch
+@whole
 def plasticity_step(self:NeuromodulatedBlock,
                     reward:Tensor # [B], of the inputs of the last plastic forward
                    ):
@@ -545,8 +597,8 @@ def plasticity_step(self:NeuromodulatedBlock,
     sums, fired = map(all_sum, encoder_sums(u, idx, val, reward.to(u), self.hidden_dim))
     rate = self.lr * (1 - self.maturity * (.5 if mode == 'panic' else 1.)) * (fired > 0)
     if self.decoder is None: self.decoder = self.encoder.clone()
-    self.encoder.add_(rate[:, None] * (sums / fired.clamp(min=1)[:, None] - self.encoder))
-    self.decoder.lerp_(self.encoder, .05)
+    self.encoder = self.encoder + rate[:, None] * (sums / fired.clamp(min=1)[:, None] - self.encoder)
+    self.decoder = self.decoder.lerp(self.encoder, .05)
     self.activity.add_(fired)
     self.counters[0] += 1
     if self.enable_neurogenesis: self._recycle(.05 if mode == 'panic' else .01, fired)
@@ -561,7 +613,9 @@ def _recycle(self:NeuromodulatedBlock, share, fired):
         g = torch.Generator().manual_seed(self.seed + 7919 * int(self.counters[0]))
         new = F.normalize(torch.randn(n, self.in_dim, generator=g, dtype=torch.float32), dim=1).to(self.encoder)
         for weight in (self.encoder, self.decoder):
-            if weight is not None: weight[idle] = new
+            if weight is None: continue
+            before_change(weight, idle)
+            weight[idle] = new
         self.activity[idle] = self.activity.mean()
         self.counters[1] += n
     self.counters[2] = n
@@ -569,6 +623,7 @@ def _recycle(self:NeuromodulatedBlock, share, fired):
 
 # %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-consolidate
 @patch
+@whole
 def consolidate(self:NeuromodulatedBlock
                )->int: # mature neurons
     "Neurons that fire more than average become mature and stop learning"
@@ -576,6 +631,7 @@ def consolidate(self:NeuromodulatedBlock
     return int((self.maturity > 0).sum())
 
 @patch
+@whole
 def neurogenesis(self:NeuromodulatedBlock,
                  force:bool=False # also while it is switched off
                 )->int: # recycled neurons
@@ -637,8 +693,12 @@ def validate(self:NeuromodulatedBlock):
     check_layer(self.in_dim, self.hidden_dim, self.sparsity_k, self.lr, n_readout_neurons=self.n_readout_neurons)
     if self.encoder.shape != (self.hidden_dim, self.in_dim) or self.n_readout_neurons > self.hidden_dim:
         raise ValueError('a layer is not of the size it says')
-    if not ((self.maturity >= 0) & (self.maturity <= 1)).all():
-        raise ValueError('maturity: expected shares between 0 and 1')
+    check_within(self.maturity, 0, 1, 'maturity')
+    check_within(self.activity, 0, 1e12, 'activity')
+    for b in self.gate, self.encoder, self.decoder:
+        if b is not None: check_within(b, -1e6, 1e6, 'weights of a layer')
+    check_within(self.counters, 0, 2**40, 'counters of a layer')
+    for v in self.seed, self.first_id: check_count(abs(v), 'seed and first_id of a layer', 0, 2**60)
 
 # %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-freq_count
 @patch(as_prop=True)
@@ -685,7 +745,7 @@ def _index(self:LayerStack, i, n, name='i'):
 
 # %% ../nbs/01_sparse_layer.ipynb #LayerStack-add_layer
 @patch
-@in_turn
+@whole
 def add_layer(self:LayerStack,
               index:int=None, # where, negative from the end; None: at the end
               hidden_dim:int|None=None, # neurons; None, here and below: as in the brain
@@ -703,7 +763,7 @@ def add_layer(self:LayerStack,
 
 # %% ../nbs/01_sparse_layer.ipynb #LayerStack-remove_layer
 @patch
-@in_turn
+@whole
 def remove_layer(self:LayerStack, i:int)->NeuromodulatedBlock:
     "Take layer `i` out and return it"
     layers = list(self.brain)
@@ -712,7 +772,7 @@ def remove_layer(self:LayerStack, i:int)->NeuromodulatedBlock:
     return old
 
 @patch
-@in_turn
+@whole
 def replace_layer(self:LayerStack, i:int, new:NeuromodulatedBlock=None)->NeuromodulatedBlock:
     "Put `new`, or a fresh layer, in the place of layer `i`, and return the old one"
     i, layers = self._index(i, self.num_layers), list(self.brain)
@@ -728,20 +788,20 @@ def replace_layer(self:LayerStack, i:int, new:NeuromodulatedBlock=None)->Neuromo
 
 # %% ../nbs/01_sparse_layer.ipynb #LayerStack-freeze_layer
 @patch
-@in_turn
+@whole
 def freeze_layer(self:LayerStack, i:int):
     "Layer `i` stops learning; it keeps its maturity"
     self.brain[self._index(i, self.num_layers)].frozen = True
 
 @patch
-@in_turn
+@whole
 def unfreeze_layer(self:LayerStack, i:int):
     "Layer `i` learns again, as mature as it was"
     self.brain[self._index(i, self.num_layers)].frozen = False
 
 # %% ../nbs/01_sparse_layer.ipynb #LayerStack-set_neurogenesis
 @patch
-@in_turn
+@whole
 def set_neurogenesis(self:LayerStack,
                      enabled:bool # may idle neurons be recycled?
                     ):
@@ -759,7 +819,7 @@ def get_neurogenesis_stats(self:LayerStack)->dict:
 
 # %% ../nbs/01_sparse_layer.ipynb #LayerStack-reset_neurogenesis_counters
 @patch
-@in_turn
+@whole
 def reset_neurogenesis_counters(self:LayerStack):
     "Count recycled neurons from zero again"
     for l in self.brain: l.counters[1:] = 0
