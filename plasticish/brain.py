@@ -13,8 +13,8 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    at_a_glance, check_count, check_device, check_labels, check_mode, check_moved, check_number, check_precision,
-    glance_card, in_bfloat16, in_turn, load_whole, log, no_grad, ordinary,
+    at_a_glance, before_change, check_count, check_device, check_gap, check_labels, check_mode, check_moved, check_number,
+    check_precision, check_within, glance_card, in_bfloat16, in_turn, load_whole, log, no_grad, ordinary, snapshot, whole,
 )
 from plasticish.consolidation import (
     RIDGES, CoreWeights, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
@@ -22,7 +22,7 @@ from plasticish.consolidation import (
 from .context import ContextWeights, DriftDetector, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
 from .experts import ExpertPool, balanced_rows, followed, log_shares, specialist
-from .eyes import PretrainedEyes
+from .eyes import usual_eyes
 from .late import LabelQueue, check_tickets
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
 from .published import PublishedPlasticStep, PublishedTriarchicStep, published_reward
@@ -143,7 +143,7 @@ def features(self:TriarchicBrain,
 def _seen(self:TriarchicBrain, x):
     "Checked features, of images if need be, as they come [B,D]"
     if isinstance(x, Tensor) and x.ndim == 4:
-        if self.eyes is None: self.__dict__['eyes'] = PretrainedEyes(device=self.device, precision=self.precision)
+        if self.eyes is None: self.__dict__['eyes'] = usual_eyes(self.device, self.precision)
         x = self.eyes(x.to(self.device))
     return check_rows(x, self.in_size).to(self.device)
 
@@ -192,7 +192,7 @@ def predict(self:TriarchicBrain,
 @patch
 def _step_(self:TriarchicBrain, x, y, mode):
     base, core, k = self.base, self.core, self.sparsity_k
-    z = base.metric(x)
+    z = base.whiten(x)
     idx, top = k_winners(base.activate(z), min(k+1, self.hidden_size))
     x, y, z, idx, top = all_rows(x, y, z, idx, top)
     idx, val = idx[:, :k].contiguous(), code_values(top[:, :k], top[:, -1:])
@@ -205,7 +205,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
     base.compete_(z, y, idx, base.temporary if in_storm else ~base.temporary)
     self.context.decay_()
     if in_storm: self.context.learn_(idx, val, class_error(logits, y))
-    elif base.adapt_metric_(x, y): z = base.metric(x)
+    elif base.adapt_metric_(x, y): z = base.whiten(x)
     who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, in_storm)
     for part in (core, self.context): part.clear_(who)
     created = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
@@ -215,7 +215,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
 @patch
 @no_grad
-@in_turn
+@whole
 def update_batch(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
     y:Tensor, # labels [B]
@@ -290,7 +290,8 @@ class ReadoutConfig:
         return ReadoutConfig(False, self.n_neurons, self.eval_batch, self.hebbian)
 
 # %% ../nbs/05_brain.ipynb #moved
-MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', n_readout_neurons='readout=ReadoutConfig(n_neurons=…)',
+MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', probe='readout=ReadoutConfig(eval_batch=…)', reward='',
+             **dict.fromkeys(('readers', 'n_readout_neurons'), 'readout=ReadoutConfig(n_neurons=…)'),
              **dict.fromkeys(('power', 'temperature', 'shrinkage', 'repeats'), 'vote=VoteConfig({}=…)'),
              **dict.fromkeys(('eval_batch', 'hebbian'), 'readout=ReadoutConfig({}=…)'))
 
@@ -364,7 +365,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     store = BankConfig(**settings)
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)
-    self.storm_readout = PlasticReadout(D, C, device=device) # the readout of storms
+    self.storm_readout = PlasticReadout(D, C, wait=1024, device=device) # the readout of storms
     self.recent = RecentReadouts(D, C, self.power, device=device)
     self.lasting = ExpertPool([.4, .2, 5.], [10., 10., .1], device=device) # vote, near vote, readout
     L = len(self.recent.decays)
@@ -390,7 +391,7 @@ def device(self:PlasticBrain)->torch.device:
 def eye(self:PlasticBrain):
     "The frozen eyes; built when first asked for, and never part of the brain's state or modes"
     if self.__dict__['_eye'] is None:
-        self.__dict__['_eye'] = PretrainedEyes(device=self.device, precision=self.precision)
+        self.__dict__['_eye'] = usual_eyes(self.device, self.precision)
     return self.__dict__['_eye']
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-new_layer
@@ -556,7 +557,7 @@ def predict(self:PlasticBrain,
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settle
 @patch
 @no_grad
-@in_turn
+@whole
 def flush(self:PlasticBrain):
     "Let the readouts take in the inputs that wait"
     for r in self._readouts: self._flush(r)
@@ -585,6 +586,7 @@ def _queue(self:PlasticBrain, in_storm, f, y, memorize):
     for fs, ys in zip(f.split(r.wait), y.split(r.wait)):
         if int(r.counters[0]) + len(ys) > r.wait: self._flush(r)
         at = int(r.counters[0])
+        for b in (r.waiting, r.waiting_y): before_change(b, slice(at, at + len(ys)))
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
     if self.brain and r.due():
@@ -661,7 +663,7 @@ def _unseen(self:PlasticBrain, f, y, in_storm):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-train_step
 @patch
 @no_grad
-@in_turn
+@whole
 def train_step(self:PlasticBrain,
                x:Tensor, # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
                y:Tensor, # labels [B]
@@ -673,6 +675,7 @@ def train_step(self:PlasticBrain,
     check_mode(mode, auto=True)
     f = self.features(x)
     y = check_targets(y, self.num_classes, len(f)).to(f.device)
+    if self.num_classes is None: check_gap(y, max(self.memory.n_classes, self.recent.count.shape[1]))
     check_phase(phase)
     f, y = all_rows(f, y)
     step = PublishedPlasticStep(self) if self.published else self._step_
@@ -693,7 +696,7 @@ def _hebb(self:PlasticBrain, right, mode):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-consolidate
 @patch
 @no_grad
-@in_turn
+@whole
 def consolidate(self:PlasticBrain)->dict: # {'layer_0': mature neurons, ...}
     "Sleep: bring metric and readout up to date, and let the busiest neurons of every layer mature"
     self.flush()
@@ -718,7 +721,7 @@ def evaluate(self:PlasticBrain,
 # %% ../nbs/05_brain.ipynb #PlasticBrain-defer
 @patch
 @no_grad
-@in_turn
+@whole
 def defer(self:PlasticBrain|TriarchicBrain,
           x:Tensor # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
          )->Tensor: # tickets [B]
@@ -729,7 +732,7 @@ def defer(self:PlasticBrain|TriarchicBrain,
 
 @patch
 @no_grad
-@in_turn
+@whole
 def teach(self:PlasticBrain|TriarchicBrain,
           tickets:Tensor, # as from `defer` [B]
           y:Tensor, # their labels [B]
@@ -746,7 +749,7 @@ def teach(self:PlasticBrain|TriarchicBrain,
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forget
 @patch
 @no_grad
-@in_turn
+@whole
 def forget(self:PlasticBrain,
            ids=None, label:int=None, phase:str=None # exactly one of them, as in `EpisodicMemoryBank.select`
           )->int: # items forgotten
@@ -761,6 +764,7 @@ def forget(self:PlasticBrain,
     n = self.memory.forget(ids, label, phase)
     for (r, its), new in zip(self._by_readout(torch.arange(self.memory.count, device=self.device)), anew):
         if not new: continue
+        for b in (r.lateral, r.target, r.rows): before_change(b)
         for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known[0]): b.zero_()
         self._retake(r, its, 1)
     self._replay()
@@ -836,6 +840,7 @@ def _remap(self:PlasticBrain, fn):
     m = self.memory
     self.flush()
     if m.metric is not None: m.metric.reset_()
+    m._before_write(slice(None))
     for s in m._own_slices(8192):
         keys, m.scale[s] = m._pack(F.normalize(fn(m.values(s)), dim=1))
         m.keys[m._row(s)] = keys
@@ -844,6 +849,7 @@ def _remap(self:PlasticBrain, fn):
     m._known = None
     m.refresh()
     for r, its in self._by_readout(torch.arange(m.count, device=self.device)):
+        for b in (r.lateral, r.target, r.rows): before_change(b)
         for b in (r.lateral, r.target, r.rows, r.counters, r.known): b.zero_()
         self._retake(r, its, 1)
     self._replay()
@@ -904,6 +910,8 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     while (E := state.get(f'{pre}{i}.encoder')) is not None:
         layers.append(NeuromodulatedBlock(E.shape[1], len(E), min(self.sparsity_k, len(E)), device=self.device))
         i += 1
+    had, has = ([len(l.encoder) for l in stack] for stack in (self.brain, layers))
+    if had != has: log.warning('layers of %s neurons, as in the state loaded; before, they were of %s', has, had)
     self.brain = nn.ModuleList(layers)
     if not any(k.startswith(prefix + 'recent.') for k in state): self._as_before_experts(state, prefix)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
@@ -919,6 +927,7 @@ def _as_before_experts(self:PlasticBrain, state, prefix):
 @patch
 def validate(self:PlasticBrain):
     "Raise `ValueError` if the parts do not fit each other"
+    check_within(self.created, 0, 2**40, 'layers created')
     for l in self.brain:
         if l.in_dim != self.in_dim: raise ValueError(f'expected layers of width {self.in_dim}, got {l.in_dim}')
     for r in (self.readout, self.storm_readout):
@@ -941,6 +950,12 @@ def load_state_dict(self:PlasticBrain, state_dict, strict:bool=True, assign:bool
 def load_state_dict(self:TriarchicBrain, state_dict, strict:bool=True, assign:bool=False):
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
     return load_whole(self, state_dict, strict, assign)
+
+@patch
+@in_turn
+def state_dict(self:PlasticBrain|TriarchicBrain, **kwargs): # as in torch
+    "As in torch, but a copy of one moment"
+    return snapshot(self, **kwargs)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-projection
 @patch(as_prop=True)

@@ -11,6 +11,7 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
 from .brain import PlasticBrain, ReadoutConfig, VoteConfig
+from .common import whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
@@ -149,6 +150,7 @@ def _learn(self:PlasticClassifier, X, y, classes, reset):
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-fit
 @patch
+@whole
 def fit(self:PlasticClassifier,
         X, # features [n,D]
         y # labels [n]
@@ -158,6 +160,7 @@ def fit(self:PlasticClassifier,
     return self
 
 @patch
+@whole
 def partial_fit(self:PlasticClassifier,
                 X, # features [n,D]
                 y, # labels [n], of known and of new classes

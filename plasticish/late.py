@@ -9,11 +9,13 @@ __all__ = ['LabelQueue', 'check_tickets']
 import torch
 from fastcore.basics import patch
 from torch import Tensor
-from .common import HostBuffers, check_count, no_grad, ordinary
+from .common import before_change, HostBuffers, check_count, no_grad, ordinary
 
 # %% ../nbs/workshop/late.ipynb #LabelQueue
 class LabelQueue(HostBuffers):
     "Rows that wait for their labels, at most `size` of them; the oldest make room"
+    large = 'rows',
+
     @ordinary
     def __init__(self,
                  dim:int, # width D of the rows
@@ -40,6 +42,7 @@ def add_(self:LabelQueue,
     tickets = torch.arange(first, first + len(x), device=x.device)
     if len(x) and not len(self.rows): self.rows = self.rows.new_zeros(N, self.dim)
     at = tickets[-N:] % N
+    before_change(self.rows, at)
     self.rows[at], self.tickets[at] = x[-N:], tickets[-N:]
     self.counters[0] += len(x)
     return tickets
@@ -74,6 +77,7 @@ def drop_(self:LabelQueue,
          ):
     "Free the places of tickets; their rows become zeros"
     at = tickets.to(self.tickets.device) % len(self.tickets)
+    before_change(self.rows, at)
     self.rows[at], self.tickets[at] = 0, -1
 
 # %% ../nbs/workshop/late.ipynb #LabelQueue-validate

@@ -14,8 +14,9 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, bf16_is_native, check_count, check_device,
-    check_features, check_moved, check_number, from_bytes, glance_card, in_turn, load_whole, log, no_grad, ordinary,
+    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_device,
+    check_features, check_gap, check_moved, check_number, check_within, from_bytes, glance_card, in_turn, load_whole,
+    log, no_grad, ordinary, snapshot, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
@@ -57,6 +58,9 @@ class BankConfig:
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank
 class EpisodicMemoryBank(HostBuffers):
     "A bounded set of labelled examples that answers by the vote of the nearest"
+    _columns = 'scale', 'length', 'priority', 'labels', 'ids', 'phases', 'steps', 'temporary'
+    large = 'keys', 'owners', 'codebook', *_columns
+
     @ordinary
     def __init__(self,
                  input_dim:int=512, # width D of the features
@@ -71,7 +75,8 @@ class EpisodicMemoryBank(HostBuffers):
                  **moved # arguments of 0.3 that are settings of `store` now
                 ):
         super().__init__()
-        check_moved(moved, dict.fromkeys(BankConfig.__annotations__, 'store=BankConfig({}=…)'))
+        check_moved(moved, dict.fromkeys(BankConfig.__annotations__, 'store=BankConfig({}=…)')
+                    | dict(timid='store=BankConfig(storm_penalty=…)'))
         if store is not None and not isinstance(store, BankConfig):
             raise TypeError(f'store: expected a BankConfig or None, got {store!r}')
         self.input_dim, self.memory_size, self.k_neighbors = input_dim, memory_size, k_neighbors
@@ -135,9 +140,11 @@ def _on_disk(path, N, D, dtype):
 def _owned(self:EpisodicMemoryBank, slots, ids):
     "Around a change of keys: a file of keys says at every moment which of its rows are whole"
     if self.path is not None:
+        for b, at in ((self.head, None), (self.owners, slots)): before_change(b, at)
         self.generation = int(self.head[1].add_(1))
         self.head[0].clamp_(min=int(self.counters[2]))
         self.owners[slots] = torch.where(self.owners[slots] == ids, ids, -1)
+    self._before_write(slots)
     yield
     if self.path is not None: self.owners[slots] = ids
 
@@ -308,7 +315,7 @@ def from_all(self:EpisodicMemoryBank,
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-train_codes
 @patch
-@in_turn
+@whole
 def train_codes(self:EpisodicMemoryBank,
                 x:Tensor # features [B,D] of any length, like those to come; B >= 2560, ten for each of 256 codes
                ):
@@ -320,7 +327,7 @@ def train_codes(self:EpisodicMemoryBank,
     if len(x) < 2560:
         raise ValueError(f"storage: pq learns its code book from at least 2560 features, got {len(x)}; "
                          "give train_codes that many before the first update")
-    self.codebook.copy_(train_codebook(x, self.seed))
+    self.codebook = train_codebook(x, self.seed).to(self.codebook)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-as_kept
 @patch
@@ -349,12 +356,13 @@ def _lengths(self:EpisodicMemoryBank, x, temporary):
     return full / self.metric.length(x)
 
 @patch
-@in_turn
+@whole
 def refresh(self:EpisodicMemoryBank):
     "Bring the metric, and the length of every key in it, up to date"
     if self.metric is None: return
     self._check_file()
     self.metric.fit_()
+    before_change(self.length)
     for s in self._own_slices(8192):
         self.length[s] = self._lengths(self.values(s), self.temporary[s])
     self._faiss = None
@@ -366,9 +374,10 @@ def _drop_from_index(self:EpisodicMemoryBank, slots):
     if self._faiss is not None and len(gone): self._faiss.remove_(self._tags(gone))
 
 @patch
-def _add_to_index(self:EpisodicMemoryBank, slots):
-    if self._faiss is None or not len(slots): return
-    for s in slots.split(65536): self._faiss.index.add_with_ids(self._vectors(s), self._tags(s))
+def _add_to_index(self:EpisodicMemoryBank, slots, f=None):
+    f = f or self._faiss
+    if f is None or not len(slots): return
+    for s in slots.split(65536): f.index.add_with_ids(self._vectors(s), self._tags(s))
 
 @patch
 def _tags(self:EpisodicMemoryBank, slots):
@@ -378,7 +387,7 @@ def _tags(self:EpisodicMemoryBank, slots):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-update
 @patch
 @no_grad
-@in_turn
+@whole
 def update(self:EpisodicMemoryBank,
            x:Tensor, # features [B,D] of any length; of several processes, each brings its own
            y:Tensor, # labels [B]
@@ -388,12 +397,14 @@ def update(self:EpisodicMemoryBank,
     "Store examples"
     check_phase(phase)
     x = check_rows(x, self.input_dim).to(self.keys.device)
-    x, y = all_rows(x, check_targets(y, self.num_classes, len(x)).to(x.device))
+    y = check_targets(y, self.num_classes, len(x)).to(x.device)
+    if self.metric is not None and self.num_classes is None: check_gap(y, max(self.n_classes, len(self.metric.count)))
+    x, y = all_rows(x, y)
     return self._store(x, y, phase, temporary)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_store
 @patch
-@in_turn
+@whole
 def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     "Store the examples of all processes"
     self._check_shard()
@@ -405,10 +416,11 @@ def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     ids = torch.arange(first, first + len(y), device=y.device)
     if self.path is not None: self.head[0] = first + len(y)
     if self.metric is not None and not temporary: self.metric.update_(x, y)
-    self._drop_from_index(slots)
-    self.temporary[slots] = temporary
     own = self.local_slots(slots)
-    with self._owned(slots, ids[rows]): self.keys[self._row(slots[own])] = keys[rows[own]]
+    with self._owned(slots, ids[rows]):
+        self._drop_from_index(slots)
+        self.keys[self._row(slots[own])] = keys[rows[own]]
+    self.temporary[slots] = temporary
     self.scale[slots], self.length[slots] = scale[rows], self._lengths(x[rows], self.temporary[slots])
     self.labels[slots], self.ids[slots], self.priority[slots] = y[rows], ids[rows], priority[rows]
     self.phases[slots], self.steps[slots] = self._phase_code(phase), step
@@ -419,6 +431,16 @@ def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     self._add_to_index(slots)
     self._index_new(keys[rows], slots)
     return ids
+
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_before_write
+@patch
+def _before_write(self:EpisodicMemoryBank, slots):
+    "Note what these slots hold, a slice of all or indices, for the case that the call in progress fails"
+    own = slots if isinstance(slots, slice) else self._row(slots[self.local_slots(slots)])
+    for b, at in ((self.keys, own), *((getattr(self, name), slots) for name in self._columns)): before_change(b, at)
+
+@patch
+def _after_undo(self:EpisodicMemoryBank): self._known = self._faiss = None # they can be made again
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_check_shard
 @patch
@@ -464,7 +486,7 @@ def _place(self:EpisodicMemoryBank, y, priority, temporary):
 @patch
 def _phase_code(self:EpisodicMemoryBank, phase):
     if phase is None: return -1
-    if phase not in self.phase_names: self.phase_names.append(phase)
+    if phase not in self.phase_names: self.phase_names = [*self.phase_names, phase]
     return self.phase_names.index(phase)
 
 # %% ../nbs/04_memory.ipynb #fingerprints
@@ -695,7 +717,7 @@ def select(self:EpisodicMemoryBank,
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-forget
 @patch
 @no_grad
-@in_turn
+@whole
 def forget(self:EpisodicMemoryBank,
            ids=None, # item ids; give exactly one of the three, as in `select`
            label:int=None, # a class
@@ -720,7 +742,7 @@ def forget(self:EpisodicMemoryBank,
 def _keep(self:EpisodicMemoryBank, stay, rows=None):
     "Keep only the items in the slots `stay`, in that order; their keys are in `rows`, if not there"
     ids, n, whole = self.ids[stay], len(stay), self._all_keys()
-    columns = (self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps, self.temporary)
+    columns = [getattr(self, name) for name in self._columns]
     with self._owned(slice(None), F.pad(ids, (0, self.memory_size - n), value=-1)):
         for b in (whole, *columns):
             b[:n] = b[stay if rows is None or b is not whole else rows]
@@ -746,7 +768,7 @@ def _recount(self:EpisodicMemoryBank):
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-clear
 @patch
-@in_turn
+@whole
 def clear(self:EpisodicMemoryBank):
     "Forget everything; ids go on counting"
     self.forget(ids=self.ids[:self.count])
@@ -776,15 +798,16 @@ def _tune(self:EpisodicMemoryBank, f, queries=128):
 def _indexed(self:EpisodicMemoryBank, kind):
     f = self._faiss
     if f is not None and f.kind == kind and f.fits(self.count): return f
-    f = self._faiss = FaissIndex(kind, self.input_dim, self.keys.device, self.seed)
+    f = FaissIndex(kind, self.input_dim, self.keys.device, self.seed)
     f.build_(self.count, self._vectors)
-    self._add_to_index(torch.arange(self.count, device=self.keys.device))
+    self._add_to_index(torch.arange(self.count, device=self.keys.device), f)
     if kind == 'ivf': self._tune(f)
+    self._faiss = f
     return f
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-reindex
 @patch
-@in_turn
+@whole
 def reindex(self:EpisodicMemoryBank):
     "Bring the metric and the search index up to date now, rather than in a later query"
     self.refresh()
@@ -839,7 +862,9 @@ def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     keys = state.get(prefix + 'keys')
     if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype:
         kind = _kept_as(keys)
-        if 'pq' not in (self.storage, kind): self.keys, self.storage = self.keys.to(keys.dtype), kind
+        if 'pq' not in (self.storage, kind):
+            log.warning('keys in %s, as in the state loaded; before, they were in %s', kind, self.storage)
+            self.keys, self.storage = self.keys.to(keys.dtype), kind
     if world > 1 and keys is not None and len(keys) == self.memory_size: state[prefix + 'keys'] = keys[rank::world]
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
@@ -851,6 +876,9 @@ def validate(self:EpisodicMemoryBank):
     n, nxt, ids = self.counters[:3].tolist()
     if not (0 <= n <= self.memory_size and 0 <= nxt < self.memory_size and int(self.counters.min()) >= 0):
         raise ValueError(f'counters: expected at most {self.memory_size} items, got {n}, next {nxt}')
+    check_within(self.counters, 0, 2**40, 'counters')
+    if self.path is None and self.keys.is_floating_point(): check_within(self.keys, -1.1, 1.1, 'keys')
+    for name, high in dict(scale=1e6, length=1e6, priority=1).items(): check_within(getattr(self, name), 0, high, name)
     here, labels = self.ids[:n], self.labels[:n]
     if n and (int(here.min()) < 0 or int(here.max()) >= ids or len(here.unique()) < n):
         raise ValueError('ids: expected different ones that were given out')
@@ -868,6 +896,12 @@ def validate(self:EpisodicMemoryBank):
 def load_state_dict(self:EpisodicMemoryBank, state_dict, strict:bool=True, assign:bool=False):
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
     return load_whole(self, state_dict, strict, assign)
+
+@patch
+@in_turn
+def state_dict(self:EpisodicMemoryBank, **kwargs): # as in torch
+    "As in torch, but a copy of one moment"
+    return snapshot(self, **kwargs)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_leave_out_lost
 @patch

@@ -116,7 +116,9 @@ def build_(self:FaissIndex,
         self.index = faiss.IndexIDMap2(flat)
         return
     cells = max(1, min(int(n ** .5), n // 39))
-    self.index = self._to_gpu(faiss.IndexIVFFlat(flat, self.dim, cells, faiss.METRIC_INNER_PRODUCT))
+    index = faiss.IndexIVFFlat(flat, self.dim, cells, faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = 1                       # fewer are expected in a small bank: no warning
+    self.index = self._to_gpu(index)
     pick = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))[:64 * cells]
     self.index.train(vectors(pick.to(self.device)))
 
