@@ -6,7 +6,7 @@
 from __future__ import annotations
 import csv, json, os, random, runpy, signal, threading, time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -15,12 +15,12 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from plasticish.checkpoint import (
-    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, check_run, checkpoint_run, list_checkpoints,
-    most_bytes, new_run_id, read_checkpoint, write_checkpoint,
+    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, check_run, checkpoint_run, describe, folder_lock,
+    list_checkpoints, most_bytes, new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
     Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
-    lock_file, log, no_grad, progress_bar,
+    log, no_grad, progress_bar,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features
@@ -852,7 +852,7 @@ def state(self:Trainer)->dict: # plain data and tensors
     return dict(
         at=dict(self.at), seed=self.seed,
         brain_type=type(self.brain).__name__, brain=dict(self.brain.state_dict()),
-        config=getattr(self.brain, 'config', None),
+        about=describe(self.brain),
         phases=[[p.name, p.n_epochs, p.mode] for p in self.phases],
         series=list(self.history), history=[_runs(v) for v in self.history.values()],
         accuracies=self.accuracies, phase_log=self.phase_log, eye_seconds=self.eye_seconds,
@@ -861,20 +861,10 @@ def state(self:Trainer)->dict: # plain data and tensors
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_folder_lock
 @patch
-@contextmanager
 def _folder_lock(self:Trainer, folder):
-    "Hold `folder` for this process; raises `CheckpointError` if another one does"
-    if folder is None or ranks()[0]:
-        yield
-        return
-    from filelock import Timeout
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        lock = lock_file(Path(folder)/'.lock', timeout=0, is_singleton=True).acquire()
-    except Timeout:
-        raise CheckpointError(f'{folder} is in use by another run; choose another checkpoint folder') from None
-    except OSError as e: raise CheckpointError(f'could not use {folder} for checkpoints: {e}') from e
-    with lock: yield
+    "Hold `folder` for this process, if it is one that writes; raises `CheckpointError` if another one does"
+    return nullcontext() if folder is None or ranks()[0] else folder_lock(folder)
+
 
 # %% ../nbs/06_trainer.ipynb #Trainer-save
 @patch
@@ -914,7 +904,8 @@ def _odd_record(state):
 def _check_match(self:Trainer, state, where):
     "Raise if a checkpoint is incomplete or belongs to another brain or another curriculum"
     if bad := [k for k, kind in _STATE.items() if not isinstance(state, dict) or not isinstance(state.get(k), kind)]:
-        raise CheckpointError(f'{where} is no state of a trainer: {bad[0]} is missing or wrong')
+        more = ', for its brain has been saved, or has learned on, outside of a run' if 'about' in (state or ()) else ''
+        raise CheckpointError(f'{where} is no state of a trainer: {bad[0]} is missing or wrong{more}')
     own, stored = type(self.brain).__name__, state['brain_type']
     if own != stored: raise CheckpointError(f'{where} holds a {stored}, got a {own}')
     at = state['at']
