@@ -15,13 +15,12 @@ from plasticish.common import (
 )
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'MAX_TRIMMED', 'MAX_ROWS', 'RUN_FILES', 'CheckpointError', 'list_checkpoints', 'new_run_id',
-           'checkpoint_run', 'check_run', 'run_files', 'remove_run', 'write_checkpoint', 'most_bytes',
-           'read_checkpoint']
+__all__ = ['CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
 
-# %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
+# %% ../nbs/workshop/checkpoint.ipynb #format
 FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 2, 2**32  # version 2 leaves out zeros
 
+# %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says why and what to do"
 
 # %% ../nbs/workshop/checkpoint.ipynb #_trim
@@ -327,7 +326,7 @@ def folder_lock(
     from filelock import Timeout
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        lock = lock_file(Path(folder)/'.lock', timeout=0, is_singleton=True).acquire()
+        lock = lock_file(Path(folder)/'.lock', timeout=0, is_singleton=True, thread_local=False).acquire()
     except Timeout:
         raise CheckpointError(f'{folder} is in use by another process; wait for it, or choose another folder') from None
     except OSError as e: raise CheckpointError(f'could not use {folder} for checkpoints: {e}') from e
@@ -349,6 +348,7 @@ def save_brain(
     folder:str|Path, # made if missing
     brain, # with `settings`, `classes`, `origin` and `id`
     overwrite:bool=False, # replace another brain that is there
+    keep:int=2, # so many newest checkpoints stay
 )->Path: # the JSON file of its checkpoint
     "Write a brain and all that is needed to answer; raises `CheckpointError` or `TypeError`, and changes nothing then"
     about = describe(brain)
@@ -359,7 +359,7 @@ def save_brain(
         brain.id = brain.id or new_run_id()
         about['origin'] = brain.origin = dict(begun=now(), log=[]) | (brain.origin or {})
         if overwrite and not _is_own(folder, brain.id): remove_run(folder)
-        path = write_checkpoint(folder, dict(brain=dict(brain.state_dict()), about=about), run=brain.id)
+        path = write_checkpoint(folder, dict(brain=dict(brain.state_dict()), about=about), keep, brain.id)
     brain._places[str(Path(folder).resolve())] = _serial(path)
     return path
 
@@ -376,7 +376,16 @@ def _is_own(folder, run):
     return True
 
 
-# %% ../nbs/workshop/checkpoint.ipynb #read_brain
+# %% ../nbs/workshop/checkpoint.ipynb #check_names
+def check_names(
+    names, # class names, or None
+):
+    "Raise `ValueError` unless these are different strings, or None"
+    if names is None: return
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
+        raise ValueError(f'classes: expected a list of different names, got {names!r:.60}')
+
+# %% ../nbs/workshop/checkpoint.ipynb #_check_about
 _ABOUT = dict(kind=str, settings=dict, classes=list | None, eyes=dict | None, origin=dict | None)
 
 def _check_about(state):
@@ -388,14 +397,22 @@ def _check_about(state):
         if not isinstance(about.get(k), kind): raise ValueError(f'{k} of its brain is {about.get(k)!r:.40}')
     check_names(about['classes'])
 
-def check_names(
-    names, # class names, or None
-):
-    "Raise `ValueError` unless these are different strings, or None"
-    if names is None: return
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
-        raise ValueError(f'classes: expected a list of different names, got {names!r:.60}')
+# %% ../nbs/workshop/checkpoint.ipynb #peek
+def peek(
+    path:str|Path, # the JSON file of a checkpoint
+)->dict: # what it holds beside tensors
+    "The plain entries of a checkpoint, without reading its tensors; raises `CheckpointError`"
+    doc, out = _read_json(path), {}
+    if doc.get('seal') != _checksum(doc):
+        raise CheckpointError(f'{path} is damaged: its contents do not match their seal')
+    try: pairs = doc['body']['dict']
+    except (KeyError, TypeError): return out
+    for k, v in pairs:
+        try: out[k] = _unpack(v, {})
+        except KeyError: continue # its tensors are in the other file
+    return out
 
+# %% ../nbs/workshop/checkpoint.ipynb #read_brain
 def read_brain(
     folder:str|Path, # of a run, or where a brain was saved
 )->tuple: # (what its newest checkpoint holds, the id, the number of the checkpoint)

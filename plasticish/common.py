@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, signal, stat, threading
+import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, signal, stat, sys, threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['log', 'IMAGENET_MEAN', 'IMAGENET_STD', 'MAX_CLASSES', 'MAX_JSON', 'RENAMED', 'check_features', 'check_labels',
-           'check_count', 'check_number', 'check_device', 'digest', 'fn_key', 'bf16_is_native', 'int8_is_native',
-           'check_precision', 'in_bfloat16', 'out_of_memory', 'Halving', 'figure_style', 'HostBuffers', 'at_a_glance',
-           'glance_card', 'read_json', 'as_bytes', 'from_bytes', 'check_moved', 'renamed', 'load_whole', 'Turns',
-           'Uninterrupted', 'qualified', 'ordinary', 'no_grad', 'in_turn', 'Table', 'progress_bar', 'check_plain',
-           'read_plain', 'lock_file', 'write_atomic', 'write_text_atomic']
+__all__ = ['log', 'Table']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -409,6 +404,7 @@ class Uninterrupted:
 # %% ../nbs/workshop/common.ipynb #turns-qualified
 _Method = TypeVar('_Method', bound=Callable)
 
+# %% ../nbs/workshop/common.ipynb #qualified_i
 def qualified(method:_Method # may wrap others
              )->_Method: # the same
     "Put the class's name into the qualified name of a `@patch` method and of every function it wraps"
@@ -476,13 +472,24 @@ class Table:
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
 
 # %% ../nbs/workshop/common.ipynb #progress_bar
+class _Lines:
+    "A stream for a log: what a bar would write over itself becomes a line of its own"
+    def __init__(self, stream): self.stream, self.last = stream, ''
+    def flush(self): self.stream.flush()
+    def write(self, text):
+        seen, self.last = self.last, text.strip().split('[')[0]
+        if self.last not in ('', seen): self.stream.write(f'{text.strip()}\n')
+
 def progress_bar(
     show: bool,  # False: no bar; True: one, unless TQDM_DISABLE is set
     **kwargs,  # as of `tqdm`
 ):
-    "A progress bar"
+    "A progress bar; in a log, that is neither on a terminal nor in a notebook, a line every half minute"
     from tqdm.auto import tqdm
     off = not show or os.environ.get('TQDM_DISABLE', '0').lower() not in ('', '0', 'false', 'no')
+    in_notebook = any('notebook' in c.__module__ for c in tqdm.__mro__)
+    if not in_notebook and not getattr(sys.stderr, 'isatty', bool)():
+        kwargs = dict(file=_Lines(sys.stderr), mininterval=30, maxinterval=60) | kwargs
     return tqdm(**kwargs, disable=off)
 
 # %% ../nbs/workshop/common.ipynb #check_plain

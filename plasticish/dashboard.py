@@ -20,8 +20,7 @@ from plasticish.visualization import (
 )
 
 # %% auto #0
-__all__ = ['FEATURE_STORMS', 'feature_noise', 'dead_features', 'mirror_features', 'Control', 'controls', 'LivePage', 'smooth',
-           'thumbnail', 'Dashboard']
+__all__ = ['FEATURE_STORMS', 'feature_noise', 'dead_features', 'mirror_features', 'Control', 'Dashboard']
 
 # %% ../nbs/workshop/dashboard.ipynb #feature_noise
 def feature_noise(x:Tensor)->Tensor:

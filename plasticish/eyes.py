@@ -22,12 +22,10 @@ from plasticish.common import (
 )
 
 # %% auto #0
-__all__ = ['MAX_PIXELS', 'MAX_RATIO', 'FORMATS', 'SPLITS', 'CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS', 'bundled_path',
-           'image_transform', 'inverted', 'ImageArray', 'open_image', 'ImageFiles', 'only_classes', 'split_off',
-           'digits_splits', 'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders', 'image_loader',
-           'create_folder_loaders', 'class_indices', 'ResidualBlock', 'SmallResNet', 'PretrainedEyes', 'FeatureDataset',
-           'data_key', 'default_cache_dir', 'cache_features', 'split_features', 'digits_features', 'cifar10_features',
-           'QuantizedEyes']
+__all__ = ['CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS', 'image_transform', 'ImageArray', 'ImageFiles', 'digits_splits',
+           'image_files', 'folder_splits', 'cifar10_splits', 'create_cifar10_loaders', 'image_loader',
+           'create_folder_loaders', 'SmallResNet', 'PretrainedEyes', 'FeatureDataset', 'cache_features',
+           'split_features', 'digits_features', 'cifar10_features', 'QuantizedEyes']
 
 # %% ../nbs/00_eyes.ipynb #image_transform
 def image_transform(

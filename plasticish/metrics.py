@@ -9,9 +9,9 @@ import numpy as np
 from .common import check_count
 
 # %% auto #0
-__all__ = ['NO_FORWARD_TRANSFER', 'average_accuracy', 'backward_transfer', 'forgetting', 'average_incremental_accuracy',
-           'learning_accuracy', 'forward_transfer', 'continual_metrics', 'prequential_accuracy', 'anytime_accuracy',
-           'calibration_error', 'negative_log_likelihood', 'storm_metrics']
+__all__ = ['average_accuracy', 'backward_transfer', 'forgetting', 'average_incremental_accuracy', 'learning_accuracy',
+           'forward_transfer', 'continual_metrics', 'prequential_accuracy', 'anytime_accuracy', 'calibration_error',
+           'negative_log_likelihood', 'storm_metrics']
 
 # %% ../nbs/workshop/metrics.ipynb #_matrix
 def _matrix(R):

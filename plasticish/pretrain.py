@@ -14,7 +14,7 @@ from .common import log
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, SmallResNet, open_image
 
 # %% auto #0
-__all__ = ['read_sheets', 'random_views', 'train_eyes']
+__all__ = ['train_eyes']
 
 # %% ../nbs/workshop/pretrain.ipynb #read_sheets
 def read_sheets(

@@ -11,9 +11,8 @@ import numpy as np
 from .common import check_count, check_number
 
 # %% auto #0
-__all__ = ['STREAMS', 'CIFAR100_SIZES', 'Stream', 'read_stream', 'sea', 'sine', 'agrawal', 'moving_rbf', 'hyperplane',
-           'swap_labels', 'class_groups', 'class_orders', 'i_blurry', 'domain_orders', 'read_domains', 'read_text',
-           'read_tfidf', 'cut_sheet', 'read_cifar100']
+__all__ = ['Stream', 'read_stream', 'sea', 'sine', 'agrawal', 'moving_rbf', 'hyperplane', 'swap_labels', 'class_groups',
+           'class_orders', 'i_blurry', 'domain_orders', 'read_domains', 'read_text', 'read_tfidf', 'read_cifar100']
 
 # %% ../nbs/workshop/sets.ipynb #Stream
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ def read_stream(
     "A stream from `root`/streams/name.npz with X [N,D] and y [N]"
     return Stream(name, *_arrays(Path(root)/'streams'/f'{name}.npz', 'X', 'y'))
 
+# %% ../nbs/workshop/sets.ipynb #streams
 STREAMS = 'elec2', 'weather', 'outdoor', 'keystroke', 'insects_gradual' # real ones, in time order
 
 # %% ../nbs/workshop/sets.ipynb #sea
@@ -175,6 +175,7 @@ def class_orders(
     draw = np.random.default_rng(seed)
     return [list(range(n_classes)), *(draw.permutation(n_classes).tolist() for _ in range(check_count(n, 'n') - 1))]
 
+# %% ../nbs/workshop/sets.ipynb #cifar100_sizes
 CIFAR100_SIZES = {'10 × 10': 10, '20 × 5': 5, '50 + 10 × 5': [50, *[5]*10]}
 
 # %% ../nbs/workshop/sets.ipynb #i_blurry
@@ -261,7 +262,7 @@ def read_tfidf(
     see.fit(parts['train'][0])
     return {k: (see.transform(x).toarray().astype(np.float32), y) for k, (x, y) in parts.items()}
 
-# %% ../nbs/workshop/sets.ipynb #read_cifar100
+# %% ../nbs/workshop/sets.ipynb #cut_sheet
 def cut_sheet(
     path, # image file
     side:int=32, # pixels of a tile
@@ -274,6 +275,7 @@ def cut_sheet(
     a = a.reshape(a.shape[0]//side, side, a.shape[1]//side, side, 3).transpose(0, 2, 4, 1, 3)  # [R,K,3,side,side]
     return np.ascontiguousarray(a.reshape(-1, 3, side, side))
 
+# %% ../nbs/workshop/sets.ipynb #read_cifar100
 def read_cifar100(
     root, # folder with `cifar100-32/`, or torchvision's
 ) -> tuple: # dict train, test -> (uint8 [n,3,32,32], y [n]); the names of the classes

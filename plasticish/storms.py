@@ -12,8 +12,7 @@ from torch import Tensor
 from .common import IMAGENET_MEAN, IMAGENET_STD
 
 # %% auto #0
-__all__ = ['STORMS', 'in_pixels', 'invert_tensor', 'invert_colors', 'add_noise', 'blur_image', 'change_contrast', 'occlude',
-           'dead_rows']
+__all__ = ['STORMS', 'invert_tensor', 'invert_colors', 'add_noise', 'blur_image', 'change_contrast', 'occlude', 'dead_rows']
 
 # %% ../nbs/workshop/storms.ipynb #in_pixels
 def in_pixels(

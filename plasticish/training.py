@@ -28,13 +28,13 @@ from .metrics import *
 from .storms import *
 
 # %% auto #0
-__all__ = ['MODES', 'EVENTS', 'COLORS', 'PhaseConfig', 'TrainingHistory', 'get_rng_state', 'set_rng_state', 'seed_everything',
-           'rng_scope', 'seeded_iter', 'CachedLoader', 'gives_images', 'look_once', 'Trainer', 'raised_alarm',
-           'CallbackError', 'state_versions', 'PlasticTrainer', 'TriarchicTrainer']
+__all__ = ['PhaseConfig', 'TrainingHistory', 'seed_everything', 'CachedLoader', 'Trainer', 'CallbackError', 'PlasticTrainer',
+           'TriarchicTrainer']
 
-# %% ../nbs/06_trainer.ipynb #PhaseConfig
+# %% ../nbs/06_trainer.ipynb #modes
 MODES = ('plastic', 'panic', 'auto', 'inference')
 
+# %% ../nbs/06_trainer.ipynb #PhaseConfig
 @dataclass
 class PhaseConfig:
     "One phase of a curriculum; raises `TypeError` or `ValueError` naming the field that is wrong"
@@ -134,7 +134,10 @@ def _flatten(value, name):
 @patch
 def rows(self:TrainingHistory)->list[dict]: # one flat dictionary per step
     "The history step by step, nested series as dotted names"
-    return [dict(p for k, v in zip(self, r) for p in _flatten(v, k)) for r in zip(*self.values())]
+    return [self._row(i) for i in range(self.n_rows)]
+
+@patch
+def _row(self:TrainingHistory, i): return dict(p for k, v in self.items() for p in _flatten(v[i], k))
 
 # %% ../nbs/06_trainer.ipynb #TrainingHistory-to_frame
 @patch
@@ -173,19 +176,24 @@ def from_json(cls:TrainingHistory,
     return self
 
 # %% ../nbs/06_trainer.ipynb #TrainingHistory-to_tensorboard
+def _writer(logdir):
+    "What writes scalars; raises `ImportError` that says what to install"
+    try: from torch.utils.tensorboard import SummaryWriter
+    except ImportError as e:
+        raise ImportError('to_tensorboard needs the tensorboard package: pip install tensorboard') from e
+    return SummaryWriter(str(logdir), flush_secs=5)
+
+def _add_scalars(out, row, i):
+    for k, v in row.items():
+        if k != 'step' and isinstance(v, (int, float)): out.add_scalar(k.replace('.', '/'), v, row.get('step', i))
+
 @patch
 def to_tensorboard(self:TrainingHistory,
     logdir:str|Path, # folder that tensorboard reads
 ):
     "Write every number as a scalar; needs the tensorboard package, and says so"
-    try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError as e:
-        raise ImportError('to_tensorboard needs the tensorboard package: pip install tensorboard') from e
-    with SummaryWriter(str(logdir)) as out:
-        for i, row in enumerate(self.rows()):
-            for k, v in row.items():
-                if k != 'step' and isinstance(v, (int, float)):
-                    out.add_scalar(k.replace('.', '/'), v, row.get('step', i))
+    with _writer(logdir) as out:
+        for i, row in enumerate(self.rows()): _add_scalars(out, row, i)
 
 # %% ../nbs/06_trainer.ipynb #get_rng_state
 def get_rng_state()->dict: # of Python, numpy, torch and each GPU
@@ -738,18 +746,34 @@ def _leave(self:Trainer, phase):
 @patch
 def train(self:Trainer,
     verbose:bool=True, # a progress bar per phase
+    tensorboard:str|Path|None=None, # folder to which curves are written as they come
 )->TrainingHistory: # the history so far
     "Run the phases that remain; Ctrl-C ends after the current step and saves, a second one interrupts at once"
     self._stop = self._failed = None
     if self.checkpoint_dir and not ranks()[0]: check_run(self.checkpoint_dir, self.run_id)
     self._prepare(verbose)
-    with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
+    with (self._curves(tensorboard), self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(),
+          self._place_of_errors()):
         while self.at['phase'] < len(self.phases) and not self._check_stop(saving=False):
             done = self._run_phase(self.phases[self.at['phase']], verbose)
             if done or self._stop: self._autosave(force=True)
             self._raise_failed()
     if self._stop: self._report_stop(verbose)
     return self.history
+
+# %% ../nbs/06_trainer.ipynb #Trainer-_curves
+@patch
+@contextmanager
+def _curves(self:Trainer, logdir):
+    "While training, write every step's numbers to `logdir`, if there is one"
+    if not logdir or ranks()[0]:
+        yield
+        return
+    with _writer(logdir) as out:
+        def add(trainer, info): _add_scalars(out, trainer.history._row(-1), 0)
+        self.on('step_end', add)
+        try: yield
+        finally: self._callbacks['step_end'].remove(add)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_place_of_errors
 @patch

@@ -21,12 +21,9 @@ from .storms import invert_colors
 from .training import rng_scope, seeded_iter
 
 # %% auto #0
-__all__ = ['CORE', 'CONTEXT', 'MEMORY', 'TASK', 'GREY', 'WRONG', 'SKY', 'PALE', 'denormalize_imagenet', 'preserve_state',
-           'picture', 'tint', 'canvas', 'bare', 'framed', 'sheet', 'draw_sheet', 'draw_input', 'take', 'Gallery',
-           'Visualizer', 'PlasticVisualizer', 'layer_codes', 'firing_rate', 'voters', 'shown_layers', 'draw_answer',
-           'draw_voter', 'overlap', 'selectivity', 'TriarchicVisualizer', 'draw_contributions', 'one', 'class_overlap',
-           'pca_axes', 'in_metric', 'directions', 'favourites', 'NeuronWatch', 'plot_retention', 'film_storm',
-           'copy_brain', 'animate_storm']
+__all__ = ['CORE', 'CONTEXT', 'MEMORY', 'TASK', 'denormalize_imagenet', 'Visualizer', 'PlasticVisualizer', 'firing_rate',
+           'overlap', 'selectivity', 'TriarchicVisualizer', 'NeuronWatch', 'plot_retention', 'film_storm',
+           'animate_storm']
 
 # %% ../nbs/07_visualizer.ipynb #denormalize_imagenet
 def denormalize_imagenet(
@@ -72,6 +69,8 @@ def picture(
 
 # %% ../nbs/07_visualizer.ipynb #tint
 CORE, CONTEXT, MEMORY, TASK = '#0072B2', '#E69F00', '#7B2D8E', '#2CA25F'
+
+# %% ../nbs/07_visualizer.ipynb #grey
 GREY, WRONG, SKY, PALE = '#555555', '#D55E00', '#56B4E9', '#BBBBBB'
 
 def tint(
@@ -260,7 +259,7 @@ def name(self:Visualizer,
 class PlasticVisualizer(Visualizer):
     "Pictures of a `PlasticBrain`: layers, memory, answers"
 
-# %% ../nbs/07_visualizer.ipynb #layer_codes
+# %% ../nbs/07_visualizer.ipynb #layer_codes_i
 def layer_codes(
     brain, # a `PlasticBrain`
     f:Tensor, # features [B,D]
@@ -274,6 +273,7 @@ def layer_codes(
         f = layer(f, mode)
     return codes, f
 
+# %% ../nbs/07_visualizer.ipynb #layer_codes
 def firing_rate(
     idx:Tensor, # winners [B,k]
     size:int, # neurons H
@@ -640,7 +640,7 @@ def _parts(self:TriarchicVisualizer, f):
     dense = f.new_zeros(len(f), self.brain.hidden_size).scatter_(1, *code)
     return dense, self.brain.core(*code), self.brain.context(*code)
 
-# %% ../nbs/07_visualizer.ipynb #one
+# %% ../nbs/07_visualizer.ipynb #one_i
 def one(
     x:Tensor, # image [3,H,W] or features [D], alone or as a batch of one
 )->Tensor: # a batch of one
@@ -649,6 +649,7 @@ def one(
     if len(x) != 1: raise ValueError(f'img: expected one image or one row of features, got {list(x.shape)}')
     return x
 
+# %% ../nbs/07_visualizer.ipynb #one
 @patch
 @picture
 def visualize_thinking(self:TriarchicVisualizer,
@@ -836,6 +837,7 @@ def _keys_of(self:PlasticVisualizer, x):
     "What the memory is asked with for the inputs `x`"
     return layer_codes(self.brain, self.brain.features(self.look(x)))[1]
 
+# %% ../nbs/07_visualizer.ipynb #in_metric
 def in_metric(
     memory, # an `EpisodicMemoryBank`
     keys:Tensor, # features [n,D]
