@@ -4,17 +4,18 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, secrets, signal, stat, sys, threading
-import weakref
-from collections.abc import Callable
+import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets, signal, stat
+import sys, threading, weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 import numpy as np, torch
 from filelock import FileLock
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['log', 'Table']
+__all__ = ['log', 'Table', 'seed_everything']
 
 # %% ../nbs/workshop/common.ipynb #log
 log = logging.getLogger('plasticish')
@@ -112,6 +113,16 @@ def check_device(
     try: return torch.device(device)
     except (RuntimeError, TypeError):
         raise ValueError(f"{name}: expected a torch device such as 'cpu' or 'cuda', got {device!r}") from None
+
+# %% ../nbs/workshop/common.ipynb #check_mode
+MODES = 'inference', 'plastic', 'panic', 'auto' # of a step; with the last, the brain tells by itself
+
+def check_mode(mode, # what the caller gave
+               auto:bool=False # may it be auto?
+              ):
+    "Validate a mode; raises `ValueError`"
+    modes = MODES if auto else MODES[:3]
+    if not isinstance(mode, str) or mode not in modes: raise ValueError(f'mode: expected one of {modes}, got {mode!r}')
 
 # %% ../nbs/workshop/common.ipynb #digest
 def digest(*parts) -> str:
@@ -470,6 +481,76 @@ class Table:
         body = '\n'.join(row(r, 'td') for r in self.rows)
         note = f'<p>{html.escape(self.note)}</p>' if self.note else ''
         return f"<table><thead>{row(self.columns, 'th')}</thead><tbody>\n{body}</tbody></table>{note}"
+
+# %% ../nbs/workshop/common.ipynb #get_rng_state
+def get_rng_state()->dict: # of Python, numpy, torch and each GPU
+    "The state of every global random generator"
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    state:Any = np.random.get_state()
+    kind, keys, *rest = state
+    plain = kind, torch.from_numpy(keys.astype(np.int64)), *rest
+    return dict(python=random.getstate(), numpy=plain, torch=torch.get_rng_state(), cuda=gpus)
+
+# %% ../nbs/workshop/common.ipynb #set_rng_state
+def set_rng_state(
+    state:dict, # as from `get_rng_state`
+):
+    "Put back what `get_rng_state` took"
+    random.setstate(state['python'])
+    kind, keys, *rest = state['numpy']
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state['torch'])
+    for i, s in zip(range(torch.cuda.device_count()), state['cuda']): torch.cuda.set_rng_state(s, i)
+
+# %% ../nbs/workshop/common.ipynb #seed_everything
+def seed_everything(
+    seed:int, # of all of them
+):
+    "Seed Python, numpy and torch"
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+# %% ../nbs/workshop/common.ipynb #rng_scope
+@contextmanager
+def rng_scope(seed:int|None=None): # None: go on from where the generators are
+    "Whatever is drawn inside leaves no trace outside"
+    outer = get_rng_state()
+    if seed is not None: seed_everything(seed)
+    try: yield
+    finally: set_rng_state(outer)
+
+# %% ../nbs/workshop/common.ipynb #_generators
+def _generators(loader):
+    "Every generator that `loader` and its samplers draw from"
+    found, todo = {}, [loader]
+    for o in todo:
+        g = getattr(o, 'generator', None)
+        if isinstance(g, torch.Generator): found[id(g)] = g
+        todo += [s for s in (getattr(o, 'sampler', None), getattr(o, 'batch_sampler', None)) if s is not None]
+    return list(found.values())
+
+# %% ../nbs/workshop/common.ipynb #seeded_iter
+def seeded_iter(
+    loader:Iterable, # gives batches
+    seed:int, # fixes their order
+    skip:int=0, # leave out so many
+)->Iterator:
+    "One epoch of `loader` in the order fixed by `seed`; generators of the loader are put back afterwards"
+    gens = _generators(loader)
+    states = [g.get_state() for g in gens]
+    try:
+        with rng_scope(seed):
+            for g in gens: g.manual_seed(seed + g.initial_seed())
+            it = iter(loader)
+            first = next(it, None)
+            for _ in range(skip - 1):
+                if next(it, None) is None: break
+        if not skip and first is not None: yield first
+        del first
+        yield from it
+    finally:
+        for g, s in zip(gens, states): g.set_state(s)
 
 # %% ../nbs/workshop/common.ipynb #progress_bar
 class _Lines:

@@ -15,9 +15,8 @@ from torch import Tensor
 from .common import figure_style, log
 from .storms import STORMS
 from .training import gives_images, raised_alarm
-from plasticish.visualization import (
-    CONTEXT, CORE, GREY, MEMORY, TASK, Visualizer, WRONG, bare, directions, sheet, preserve_state,
-)
+from .drawing import CONTEXT, CORE, GREY, MEMORY, TASK, WRONG, bare, preserve_state, sheet
+from .visualization import Visualizer, directions
 
 # %% auto #0
 __all__ = ['FEATURE_STORMS', 'feature_noise', 'dead_features', 'mirror_features', 'Control', 'Dashboard']

@@ -496,7 +496,7 @@ def plot(self:Arena,
     bound=None):       # label drawn as a dashed line
     "Accuracy over all test images (a tick per seed, a dot for their mean), and where each task stands at the end"
     import matplotlib.pyplot as plt
-    from plasticish.visualization import CORE, GREY
+    from plasticish.drawing import CORE, GREY
     m = self.metrics(tasks)
     order = m.groupby('learner')['ten-way'].mean().sort_values().index
     with plt.style.context(figure_style()):

@@ -5,13 +5,14 @@
 # %% ../nbs/workshop/metrics.ipynb #imports
 from __future__ import annotations
 from collections.abc import Iterable
-import numpy as np
+import numpy as np, torch
+from torch import Tensor
 from .common import check_count
 
 # %% auto #0
 __all__ = ['average_accuracy', 'backward_transfer', 'forgetting', 'average_incremental_accuracy', 'learning_accuracy',
            'forward_transfer', 'continual_metrics', 'prequential_accuracy', 'anytime_accuracy', 'calibration_error',
-           'negative_log_likelihood', 'storm_metrics']
+           'negative_log_likelihood', 'storm_metrics', 'firing_rate', 'overlap', 'selectivity']
 
 # %% ../nbs/workshop/metrics.ipynb #_matrix
 def _matrix(R):
@@ -163,3 +164,46 @@ def storm_metrics(
         drop=float(drop), recovery_steps=int(storm.argmin() + back[0]) if len(back) else None,
         aftershock=None if clean_after is None or clean_before is None else clean_after - clean_before,
         false_alarms=int(len(alarms) - len(inside)), delay=int(inside.min() - start) if len(inside) else None)
+
+# %% ../nbs/workshop/metrics.ipynb #firing_rate
+def firing_rate(
+    idx:Tensor, # winners [B,k]
+    size:int, # neurons H
+)->Tensor: # [H], share of the inputs at which each neuron fires
+    "How often each neuron fires"
+    return torch.bincount(idx.flatten(), minlength=size).float()/len(idx)
+
+# %% ../nbs/workshop/metrics.ipynb #overlap
+def overlap(a:Tensor, # bool [H]
+            b:Tensor, # bool [H]
+           )->float:
+    "Jaccard overlap: neurons in both over neurons in either (Jaccard, 1912)"
+    return ((a & b).sum()/(a | b).sum().clamp(min=1)).item()
+
+# %% ../nbs/workshop/metrics.ipynb #selectivity
+def selectivity(
+    idx:Tensor, # winners [B,k]
+    y:Tensor, # labels [B]
+    size:int, # neurons H
+    n_classes:int, # C
+)->Tensor: # [H] in 1/C–1, NaN for neurons that never fire
+    "Share of a neuron's firing that its favourite class gets, each class counted alike"
+    rate = torch.zeros(n_classes, size)
+    at = y.cpu().repeat_interleave(idx.shape[1]), idx.cpu().flatten()
+    rate.index_put_(at, torch.ones(idx.numel()), accumulate=True)
+    rate /= torch.bincount(y.cpu(), minlength=n_classes).clamp(min=1)[:, None]
+    return rate.max(0).values/rate.sum(0)
+
+# %% ../nbs/workshop/metrics.ipynb #class_overlap
+def class_overlap(
+    idx:Tensor, # winners [B,k]
+    y:Tensor, # labels [B]
+    size:int, # neurons H
+    n_classes:int, # C
+)->Tensor: # [C,C] in 0–1
+    "Expected share of winners that two random members of two classes have in common"
+    idx, y = idx.cpu(), y.cpu()
+    p = torch.zeros(n_classes, size)
+    p.index_put_((y.repeat_interleave(idx.shape[1]), idx.flatten()), torch.ones(idx.numel()), accumulate=True)
+    p /= torch.bincount(y, minlength=n_classes).clamp(min=1)[:, None]
+    return p @ p.T/idx.shape[1]

@@ -611,7 +611,7 @@ def _adjust(self:SamKNN, w):
         keep[keep] = cleaned(self.X[i]*w, self.y[i], self.X[rest]*w, self.y[rest], Z[keep]*w, z[keep], self.k)
     self.Z, self.z = np.concatenate([self.Z, Z[keep]]), np.concatenate([self.z, z[keep]])
 
-# %% ../nbs/workshop/rivals.ipynb #SamKNN-compress
+# %% ../nbs/workshop/rivals.ipynb #SamKNN-retrace
 @patch
 def _retrace(self:SamKNN,
     m:int, # rows
@@ -622,6 +622,7 @@ def _retrace(self:SamKNN,
     d = [np.linalg.norm(X[:i] - X[i], axis=1) for i in range(m)]
     return [weighted_vote(d[i], y[:i], self.k, self.n_classes) == y[i] for i in range(m)]
 
+# %% ../nbs/workshop/rivals.ipynb #SamKNN-compress
 @patch
 def _compress(self:SamKNN):
     "Halve the long-term memory class by class by k-means++; a window of over 60 % gives its oldest rows to it first"

@@ -4,14 +4,19 @@
 
 # %% auto #0
 __all__ = ['k_winners', 'sparse_code', 'sparse_matmul', 'SparseProjection', 'RunningMetric', 'PrototypeProjection',
-           'PlasticMetric']
+           'PlasticMetric', 'NeuromodulatedBlock', 'LayerStack']
 
 # %% ../nbs/01_sparse_layer.ipynb #imports
+from collections.abc import Callable
+from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import check_count, check_number, in_bfloat16, no_grad, ordinary
-from .distributed import all_sum, my_slice, ranks, shared_state
+from plasticish.common import (
+    HostBuffers, as_bytes, at_a_glance, check_count, check_device, check_mode, check_number, from_bytes, in_bfloat16,
+    in_turn, no_grad, ordinary, renamed,
+)
+from .distributed import all_sum, check_rows, my_slice, ranks, shared_state
 
 # %% ../nbs/01_sparse_layer.ipynb #k_winners
 def k_winners(
@@ -96,8 +101,7 @@ class SparseProjection(nn.Module):
         if not 1 <= k <= size: raise ValueError(f"k must lie between 1 and size {size}, got {k}")
         self.in_size, self.size, self.k, self.theta = in_size, size, k, theta
         gen = torch.Generator().manual_seed(seed)
-        # [H,D]
-        directions = torch.randn(size, in_size, generator=gen, dtype=torch.float32)
+        directions = torch.randn(size, in_size, generator=gen, dtype=torch.float32) # [H,D]
         self.register_buffer('weight', F.normalize(directions, dim=1))
         # running share of inputs that each neuron wins
         self.register_buffer('rate', torch.zeros(size, dtype=torch.float32))
@@ -484,3 +488,316 @@ def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
 def _save_to_state_dict(self:PlasticMetric, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
     shared_state(self, 'sums outer', state, prefix, load=False)
+
+# %% ../nbs/01_sparse_layer.ipynb #encoder_sums
+def encoder_sums(x:Tensor, # unit inputs [B,D]
+                 idx:Tensor, # winners [B,k]
+                 val:Tensor, # their activations [B,k]
+                 reward:Tensor, # [B]
+                 size:int # neurons H
+                )->tuple: # sums [H,D] of reward x activation x input, firings [H]
+    "What each neuron saw in the batch, weighted by its activity and the reward: plain sums, so ranks may add theirs"
+    order = idx.flatten().argsort()                                # [B*k], by neuron
+    fired = torch.bincount(idx.flatten(), minlength=size)
+    weight = (val * reward[:, None]).flatten()[order]
+    first = fired.cumsum(0) - fired
+    return F.embedding_bag(order // idx.shape[1], x, first, per_sample_weights=weight, mode='sum'), fired
+
+# %% ../nbs/01_sparse_layer.ipynb #check_layer
+def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=None # as in `NeuromodulatedBlock`
+               ):
+    "Validate the settings `in_dim`, `hidden_dim`, `sparsity_k`, `lr`, `gate`, `n_readout_neurons`; the error names one"
+    for name, v in dict(in_dim=in_dim, hidden_dim=hidden_dim).items(): check_count(v, name)
+    check_count(sparsity_k, 'sparsity_k', 1, hidden_dim)
+    check_number(lr, 'lr', 0, 1); check_number(gate, 'gate')
+    if n_readout_neurons is not None: check_count(n_readout_neurons, 'n_readout_neurons')
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock
+class NeuromodulatedBlock(HostBuffers):
+    "A sparse layer whose neurons move towards what they are rewarded for"
+    @ordinary
+    def __init__(self,
+                 in_dim:int=512, # width D of the features
+                 hidden_dim:int=4096, # neurons H
+                 sparsity_k:int=128, # winners per input
+                 lr:float=.04, # of the encoder
+                 enable_neurogenesis:bool=True, # recycle neurons that never fire
+                 device='cpu', # where the layer lives
+                 gate:float=0., # what the layer adds to its input at first: .01 if published, 0 leaves it as it is
+                 n_readout_neurons:int=None, # the first so many neurons are read by the brain; None: all
+                 seed:int=0 # of the first directions
+                ):
+        super().__init__()
+        check_layer(in_dim, hidden_dim, sparsity_k, lr, gate, n_readout_neurons); check_device(device)
+        self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
+        self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
+        self.n_readout_neurons = min(n_readout_neurons or hidden_dim, hidden_dim)
+        self.frozen_encoder = False # what is read keeps its direction
+        self.first_id = 0 # id of the first memory that the readout took in through this layer
+        g = torch.Generator().manual_seed(seed)
+        E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
+        self.register_buffer('encoder', E.to(device))
+        self.register_buffer('decoder', E.to(device).clone() if gate else None) # None: the encoder serves
+        self.register_buffer('gate', torch.full((in_dim,), gate, dtype=torch.float32, device=device))
+        self.register_buffer('maturity', torch.zeros(hidden_dim, dtype=torch.float32, device=device))
+        self.register_buffer('activity', torch.zeros(hidden_dim, dtype=torch.float32, device=device))
+        self.register_buffer('counters', torch.zeros(3, dtype=torch.int64)) # steps; recycled: in all, at the last step
+        self._trace:tuple|None = None
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-forward
+@patch
+def forward(self:NeuromodulatedBlock,
+            x:Tensor, # features [B,D]
+            mode:str='inference' # plastic and panic leave a trace for `plasticity_step`; panic doubles the signals
+           )->Tensor: # [B,D]
+    "Input plus gated reconstruction; changes no weights"
+    check_mode(mode)
+    x = check_rows(x, self.in_dim)
+    u = F.normalize(x, dim=1)
+    idx, val = k_winners(u @ self.encoder.T, self.sparsity_k)
+    if mode == 'panic': val = val * 2
+    if mode != 'inference': self._trace = u, idx, val, mode
+    return x + self.gate * sparse_matmul(idx, val, self.encoder if self.decoder is None else self.decoder)
+
+# %% ../nbs/01_sparse_layer.ipynb #_check_reward
+def _check_reward(reward, n):
+    "Validate the rewards of `n` inputs; raises `TypeError` or `ValueError`"
+    if not isinstance(reward, Tensor) or reward.is_complex():
+        raise TypeError(f'reward: expected a tensor [{n}] of numbers, got {type(reward).__name__}')
+    if reward.shape != (n,):
+        raise ValueError(f'reward: expected {n} values, one per input, got shape {list(reward.shape)}')
+    if not reward.isfinite().all(): raise ValueError('reward: expected finite values, got NaN or infinity')
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-plasticity_step
+@patch
+def plasticity_step(self:NeuromodulatedBlock,
+                    reward:Tensor # [B], of the inputs of the last plastic forward
+                   ):
+    "Move the neurons that fired towards the inputs they were rewarded for; frozen layers stay"
+    if self._trace is None:
+        raise ValueError('plasticity_step: expected a forward in mode plastic or panic first, got none')
+    u, idx, val, mode = self._trace
+    _check_reward(reward, len(u))
+    self._trace = None
+    if self.frozen: return
+    sums, fired = map(all_sum, encoder_sums(u, idx, val, reward.to(u), self.hidden_dim))
+    rate = self.lr * (1 - self.maturity * (.5 if mode == 'panic' else 1.)) * (fired > 0)
+    if self.decoder is None: self.decoder = self.encoder.clone()
+    self.encoder.add_(rate[:, None] * (sums / fired.clamp(min=1)[:, None] - self.encoder))
+    self.decoder.lerp_(self.encoder, .05)
+    self.activity.add_(fired)
+    self.counters[0] += 1
+    if self.enable_neurogenesis: self._recycle(.05 if mode == 'panic' else .01, fired)
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-_recycle
+@patch
+def _recycle(self:NeuromodulatedBlock, share, fired):
+    idle = (self.activity < share * self.activity.max()) & (self.maturity == 0) & (fired == 0)
+    if self.frozen_encoder: idle[:self.n_readout_neurons] = False
+    n = int(idle.sum())
+    if n:
+        g = torch.Generator().manual_seed(self.seed + 7919 * int(self.counters[0]))
+        new = F.normalize(torch.randn(n, self.in_dim, generator=g, dtype=torch.float32), dim=1).to(self.encoder)
+        for weight in (self.encoder, self.decoder):
+            if weight is not None: weight[idle] = new
+        self.activity[idle] = self.activity.mean()
+        self.counters[1] += n
+    self.counters[2] = n
+    return n
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-consolidate
+@patch
+def consolidate(self:NeuromodulatedBlock
+               )->int: # mature neurons
+    "Neurons that fire more than average become mature and stop learning"
+    if not self.frozen: self.maturity[self.activity > self.activity.mean()] = 1
+    return int((self.maturity > 0).sum())
+
+@patch
+def neurogenesis(self:NeuromodulatedBlock,
+                 force:bool=False # also while it is switched off
+                )->int: # recycled neurons
+    "Give idle immature neurons new directions"
+    if self.frozen or not (self.enable_neurogenesis or force): return 0
+    return self._recycle(.01, torch.zeros_like(self.activity))
+
+@patch
+def get_stats(self:NeuromodulatedBlock)->dict:
+    "Counts and means of the layer's state"
+    return dict(hidden_dim=self.hidden_dim, sparsity_k=self.sparsity_k, frozen=self.frozen, steps=int(self.counters[0]),
+                n_mature=int((self.maturity > 0).sum()), n_active=int((self.activity > 0).sum()),
+                neurogenesis=self.enable_neurogenesis, n_recycled=int(self.counters[1]),
+                mean_gate=float(self.gate.mean()),
+                encoder_norm=float(self.encoder.norm(dim=1).mean()))
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-read
+@patch
+def read(self:NeuromodulatedBlock,
+         x:Tensor, # features [B,D]
+         low:bool=False # in bfloat16?
+        )->Tensor: # [B,readers], float32 or bfloat16
+    "Rectified activity of the neurons that the brain reads"
+    u, E = F.normalize(x, dim=1), self.encoder[:self.n_readout_neurons]
+    return (u.bfloat16() @ E.bfloat16().T if low else u @ E.T).relu_()
+
+@patch(as_prop=True)
+def open(self:NeuromodulatedBlock)->bool:
+    "Does the layer add anything to its input?"
+    return bool(self.gate.any())
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-get_extra_state
+@patch
+def get_extra_state(self:NeuromodulatedBlock):
+    return as_bytes({k: getattr(self, k) for k in _SETTINGS})
+
+@patch
+def set_extra_state(self:NeuromodulatedBlock, state):
+    d = {renamed(k): v for k, v in from_bytes(state, dict).items()}
+    if unknown := d.keys() - _SETTINGS.keys(): raise ValueError(f'a layer has no {unknown.pop()!r}')
+    for k, v in d.items():
+        if type(v) is not _SETTINGS[k] and not (k == 'lr' and type(v) is int):
+            raise ValueError(f'{k} of a layer: expected {_SETTINGS[k].__name__}, got {v!r}')
+        setattr(self, k, v)
+
+_SETTINGS = dict(in_dim=int, hidden_dim=int, sparsity_k=int, lr=float, enable_neurogenesis=bool, frozen=bool, seed=int,
+                 n_readout_neurons=int, frozen_encoder=bool, first_id=int)
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-_load_from_state_dict
+@patch
+def _load_from_state_dict(self:NeuromodulatedBlock, state, prefix, *args):
+    if prefix + 'decoder' in state: self.decoder = torch.zeros_like(self.encoder)
+    nn.Module._load_from_state_dict(self, state, prefix, *args)
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-sound
+@patch
+def validate(self:NeuromodulatedBlock):
+    "Raise `ValueError` if settings and weights do not fit each other"
+    check_layer(self.in_dim, self.hidden_dim, self.sparsity_k, self.lr, n_readout_neurons=self.n_readout_neurons)
+    if self.encoder.shape != (self.hidden_dim, self.in_dim) or self.n_readout_neurons > self.hidden_dim:
+        raise ValueError('a layer is not of the size it says')
+    if not ((self.maturity >= 0) & (self.maturity <= 1)).all():
+        raise ValueError('maturity: expected shares between 0 and 1')
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-freq_count
+@patch(as_prop=True)
+def freq_count(self:NeuromodulatedBlock)->Tensor: # [H]
+    "How often each neuron has fired"
+    return self.activity
+
+@patch(as_prop=True)
+def maturity_mask(self:NeuromodulatedBlock)->Tensor: # [H]
+    "1 where a neuron is mature"
+    return self.maturity
+
+# %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-__repr__
+@patch
+def __repr__(self:NeuromodulatedBlock):
+    return at_a_glance(self, dict(features=self.in_dim, neurons=f'{self.hidden_dim:,}', winners=self.sparsity_k,
+                                  mature=int((self.maturity > 0).sum()), frozen=self.frozen))
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack
+class LayerStack(nn.Module):
+    "Layers that can be added, removed, replaced and frozen; `brain` holds them"
+    brain:Any # an `nn.ModuleList`
+    new_layer:Callable # makes a layer
+    _restack:Callable # takes the new stack
+
+    def __init__(self):
+        super().__init__()
+        self.brain = nn.ModuleList()
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-num_layers
+@patch(as_prop=True)
+def num_layers(self:LayerStack)->int:
+    "Layers in the stack"
+    return len(self.brain)
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-_index
+@patch
+def _index(self:LayerStack, i, n, name='i'):
+    if isinstance(i, bool) or not isinstance(i, int):
+        raise TypeError(f'{name}: expected an integer, got {type(i).__name__}')
+    if not n: raise ValueError(f'{name}: expected a layer, got {i} in an empty stack')
+    if not -n <= i < n: raise ValueError(f'{name}: expected a layer from {-n} to {n-1}, got {i}')
+    return i % n
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-add_layer
+@patch
+@in_turn
+def add_layer(self:LayerStack,
+              index:int=None, # where, negative from the end; None: at the end
+              hidden_dim:int|None=None, # neurons; None, here and below: as in the brain
+              sparsity_k:int|None=None, # winners
+              lr:float|None=None, # of the encoder
+              enable_neurogenesis:bool|None=None # recycle idle neurons
+             )->int: # its index
+    "Insert a fresh layer; the brain answers as before, bit for bit, until it has learned something"
+    n = self.num_layers
+    i = n if index is None or index == n else self._index(index, n, 'index')
+    layers = list(self.brain)
+    layers.insert(i, self.new_layer(hidden_dim, sparsity_k, lr, enable_neurogenesis))
+    self._restack(layers)
+    return i
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-remove_layer
+@patch
+@in_turn
+def remove_layer(self:LayerStack, i:int)->NeuromodulatedBlock:
+    "Take layer `i` out and return it"
+    layers = list(self.brain)
+    old = layers.pop(self._index(i, self.num_layers))
+    self._restack(layers)
+    return old
+
+@patch
+@in_turn
+def replace_layer(self:LayerStack, i:int, new:NeuromodulatedBlock=None)->NeuromodulatedBlock:
+    "Put `new`, or a fresh layer, in the place of layer `i`, and return the old one"
+    i, layers = self._index(i, self.num_layers), list(self.brain)
+    if new is None: new = self.new_layer()
+    if not isinstance(new, NeuromodulatedBlock):
+        raise TypeError(f'new: expected a NeuromodulatedBlock, got {type(new).__name__}')
+    width = layers[i].in_dim
+    if new.in_dim != width: raise ValueError(f'new: expected a layer of width {width}, got {new.in_dim}')
+    if any(new is l for l in layers): raise ValueError('new: expected a layer that is not in the stack already')
+    old, layers[i] = layers[i], new.to(layers[i].encoder.device)
+    self._restack(layers)
+    return old
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-freeze_layer
+@patch
+@in_turn
+def freeze_layer(self:LayerStack, i:int):
+    "Layer `i` stops learning; it keeps its maturity"
+    self.brain[self._index(i, self.num_layers)].frozen = True
+
+@patch
+@in_turn
+def unfreeze_layer(self:LayerStack, i:int):
+    "Layer `i` learns again, as mature as it was"
+    self.brain[self._index(i, self.num_layers)].frozen = False
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-set_neurogenesis
+@patch
+@in_turn
+def set_neurogenesis(self:LayerStack,
+                     enabled:bool # may idle neurons be recycled?
+                    ):
+    "Switch neurogenesis on or off in every layer"
+    self.enable_neurogenesis = enabled
+    for layer in self.brain: layer.enable_neurogenesis = enabled
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-get_neurogenesis_stats
+@patch
+@in_turn
+def get_neurogenesis_stats(self:LayerStack)->dict:
+    "Recycled neurons per layer and in all"
+    per = {f'layer_{i}': int(l.counters[1]) for i, l in enumerate(self.brain)}
+    return dict(enabled=self.enable_neurogenesis, total=sum(per.values()), **per)
+
+# %% ../nbs/01_sparse_layer.ipynb #LayerStack-reset_neurogenesis_counters
+@patch
+@in_turn
+def reset_neurogenesis_counters(self:LayerStack):
+    "Count recycled neurons from zero again"
+    for l in self.brain: l.counters[1:] = 0

@@ -4,7 +4,7 @@
 
 # %% ../nbs/06_trainer.ipynb #imports
 from __future__ import annotations
-import csv, json, os, random, runpy, signal, threading, time
+import os, runpy, signal, threading, time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,20 +19,17 @@ from plasticish.checkpoint import (
     list_checkpoints, most_bytes, new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
-    Halving, Table, at_a_glance, check_features, check_labels, figure_style, fn_key, glance_card,
-    log, no_grad, progress_bar,
+    MODES, Halving, Table, check_features, check_labels, fn_key, get_rng_state, log, no_grad, progress_bar,
+    rng_scope, seed_everything, seeded_iter, set_rng_state,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features
+from .history import TrainingHistory, _add_scalars, _writer, plot_run
 from .metrics import *
 from .storms import *
 
 # %% auto #0
-__all__ = ['PhaseConfig', 'TrainingHistory', 'seed_everything', 'CachedLoader', 'Trainer', 'CallbackError', 'PlasticTrainer',
-           'TriarchicTrainer']
-
-# %% ../nbs/06_trainer.ipynb #modes
-MODES = ('plastic', 'panic', 'auto', 'inference')
+__all__ = ['PhaseConfig', 'CachedLoader', 'Trainer', 'CallbackError', 'PlasticTrainer', 'TriarchicTrainer']
 
 # %% ../nbs/06_trainer.ipynb #PhaseConfig
 @dataclass
@@ -76,194 +73,6 @@ def _check_phase(p):
     for text in ('description', 'task'):
         need(isinstance(getattr(p, text), str | None), text, 'a string or None', TypeError)
     need(p.max_steps is None or _is_count(p.max_steps), 'max_steps', 'an int of at least 1, or None')
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory
-class TrainingHistory(dict):
-    "Equal-length lists, one per series, by name or as an attribute; an unknown series raises `ValueError`"
-    def __init__(self, *series:str): # names; by default those of the Plastic Brain
-        usual = 'step', 'epoch', 'phase', 'task_acc', 'memory_fill', 'alarm', 'layer_stats'
-        super().__init__({s: [] for s in series or usual})
-
-    def __getattr__(self, name):
-        if name in self: return self[name]
-        raise AttributeError(f'no series {name!r} in this history; there are: {", ".join(self)}')
-
-    @property
-    def n_rows(self)->int:
-        "Steps recorded"
-        return len(next(iter(self.values())))
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-record
-@patch
-def record(self:TrainingHistory, **row): # values by series
-    "Append a row; a series that was not measured keeps its last value"
-    if unknown := sorted(row.keys() - self.keys()): raise ValueError(f'unknown series: {", ".join(unknown)}')
-    for name, values in self.items():
-        values.append(row[name] if name in row else values[-1] if values else None)
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-_facts
-@patch
-def _facts(self:TrainingHistory):
-    names = list(dict.fromkeys(map(str, self.get('phase', []))))
-    last = {k: f'{v[-1]:.3g}' for k, v in self.items() if v and k.endswith('acc') and v[-1] is not None}
-    phases = dict(phases=', '.join(names)) if names else {}
-    return dict(rows=self.n_rows, **phases, **{f'last {k}': v for k, v in last.items()}, series=' '.join(self))
-
-@patch
-def __repr__(self:TrainingHistory): return at_a_glance(self, self._facts())
-
-@patch
-def _repr_html_(self:TrainingHistory): return glance_card(self, self._facts())
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-alarm_starts
-@patch
-def alarm_starts(self:TrainingHistory)->list[int]: # rows
-    "Where an alarm went on"
-    alarm = [bool(a) for a in self.get('alarm', [])]
-    return [i for i, (was, now) in enumerate(zip([False, *alarm], alarm)) if now and not was]
-
-# %% ../nbs/06_trainer.ipynb #_flatten
-def _flatten(value, name):
-    "Nested dictionaries and lists as (dotted name, value) pairs"
-    if isinstance(value, dict): items = value.items()
-    elif isinstance(value, (list, tuple)): items = enumerate(value)
-    else: return [(name, value)]
-    return [pair for k, v in items for pair in _flatten(v, f'{name}.{k}')]
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-rows
-@patch
-def rows(self:TrainingHistory)->list[dict]: # one flat dictionary per step
-    "The history step by step, nested series as dotted names"
-    return [self._row(i) for i in range(self.n_rows)]
-
-@patch
-def _row(self:TrainingHistory, i): return dict(p for k, v in self.items() for p in _flatten(v[i], k))
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-to_frame
-@patch
-def to_frame(self:TrainingHistory):
-    "The history as a pandas DataFrame, one row per step"
-    import pandas as pd
-    return pd.DataFrame(self.rows(), columns=None if self.n_rows else list(self))
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-to_csv
-@patch
-def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
-    "Write one line per step"
-    rows = self.rows()
-    with open(path, 'w', newline='', encoding='utf-8') as f:
-        out = csv.DictWriter(f, list(dict.fromkeys(k for r in rows for k in r)) or list(self))
-        out.writeheader()
-        out.writerows(rows)
-    return Path(path)
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-to_json
-@patch
-def to_json(self:TrainingHistory, path:str|Path)->Path: # where it was written
-    "Write the series as they are"
-    Path(path).write_text(json.dumps(self), encoding='utf-8')
-    return Path(path)
-
-# %% ../nbs/06_trainer.ipynb #from_json
-@patch(cls_method=True)
-def from_json(cls:TrainingHistory,
-    path:str|Path, # the file
-)->TrainingHistory:
-    "Read what `to_json` wrote"
-    self = cls()
-    self.clear()
-    self.update(json.loads(Path(path).read_bytes()))
-    return self
-
-# %% ../nbs/06_trainer.ipynb #TrainingHistory-to_tensorboard
-def _writer(logdir):
-    "What writes scalars; raises `ImportError` that says what to install"
-    try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError as e:
-        raise ImportError('to_tensorboard needs the tensorboard package: pip install tensorboard') from e
-    return SummaryWriter(str(logdir), flush_secs=5)
-
-def _add_scalars(out, row, i):
-    for k, v in row.items():
-        if k != 'step' and isinstance(v, (int, float)): out.add_scalar(k.replace('.', '/'), v, row.get('step', i))
-
-@patch
-def to_tensorboard(self:TrainingHistory,
-    logdir:str|Path, # folder that tensorboard reads
-):
-    "Write every number as a scalar; needs the tensorboard package, and says so"
-    with _writer(logdir) as out:
-        for i, row in enumerate(self.rows()): _add_scalars(out, row, i)
-
-# %% ../nbs/06_trainer.ipynb #get_rng_state
-def get_rng_state()->dict: # of Python, numpy, torch and each GPU
-    "The state of every global random generator"
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    state:Any = np.random.get_state()
-    kind, keys, *rest = state
-    plain = kind, torch.from_numpy(keys.astype(np.int64)), *rest
-    return dict(python=random.getstate(), numpy=plain, torch=torch.get_rng_state(), cuda=gpus)
-
-# %% ../nbs/06_trainer.ipynb #set_rng_state
-def set_rng_state(
-    state:dict, # as from `get_rng_state`
-):
-    "Put back what `get_rng_state` took"
-    random.setstate(state['python'])
-    kind, keys, *rest = state['numpy']
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(state['torch'])
-    for i, s in zip(range(torch.cuda.device_count()), state['cuda']): torch.cuda.set_rng_state(s, i)
-
-# %% ../nbs/06_trainer.ipynb #seed_everything
-def seed_everything(
-    seed:int, # of all of them
-):
-    "Seed Python, numpy and torch"
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-# %% ../nbs/06_trainer.ipynb #rng_scope
-@contextmanager
-def rng_scope(seed:int|None=None): # None: go on from where the generators are
-    "Whatever is drawn inside leaves no trace outside"
-    outer = get_rng_state()
-    if seed is not None: seed_everything(seed)
-    try: yield
-    finally: set_rng_state(outer)
-
-# %% ../nbs/06_trainer.ipynb #_generators
-def _generators(loader):
-    "Every generator that `loader` and its samplers draw from"
-    found, todo = {}, [loader]
-    for o in todo:
-        g = getattr(o, 'generator', None)
-        if isinstance(g, torch.Generator): found[id(g)] = g
-        todo += [s for s in (getattr(o, 'sampler', None), getattr(o, 'batch_sampler', None)) if s is not None]
-    return list(found.values())
-
-# %% ../nbs/06_trainer.ipynb #seeded_iter
-def seeded_iter(
-    loader:Iterable, # gives batches
-    seed:int, # fixes their order
-    skip:int=0, # leave out so many
-)->Iterator:
-    "One epoch of `loader` in the order fixed by `seed`; generators of the loader are put back afterwards"
-    gens = _generators(loader)
-    states = [g.get_state() for g in gens]
-    try:
-        with rng_scope(seed):
-            for g in gens: g.manual_seed(seed + g.initial_seed())
-            it = iter(loader)
-            first = next(it, None)
-            for _ in range(skip - 1):
-                if next(it, None) is None: break
-        if not skip and first is not None: yield first
-        del first
-        yield from it
-    finally:
-        for g, s in zip(gens, states): g.set_state(s)
 
 # %% ../nbs/06_trainer.ipynb #CachedLoader
 class CachedLoader:
@@ -1170,89 +979,11 @@ def log_table(self:Trainer,
     rows = [[h.step[i], h.phase[i], mean(recent(i)), *(h[k][i] for k in shown)] for i in range(0, n, every)]
     return Table(['step', 'phase', 'task acc', *(_LOG[k] for k in shown)], rows)
 
-# %% ../nbs/06_trainer.ipynb #_bands
-COLORS = dict(core='#0072B2', context='#E69F00', memory='#7B2D8E', task='#2CA25F')
-
-def _bands(ax, notes, end):
-    "Shade every other phase and write its name on top"
-    edges, over = [n['first_step'] for n in notes] + [end], ax.get_xaxis_transform()
-    for i, (n, a, b) in enumerate(zip(notes, edges, edges[1:])):
-        if i % 2: ax.axvspan(a, b, color='0.95', lw=0, zorder=0)
-        ax.text((a + b)/2, 1.02, n['name'], ha='center', va='bottom', fontsize=9, transform=over)
-    ax.set_xlim(0, max(end, 1))
-
-# %% ../nbs/06_trainer.ipynb #_points
-def _points(h, name):
-    "Steps and values of a slow series where it was measured anew, and at the end"
-    v = h[name]
-    at = [i for i in range(len(v)) if v[i] is not None and (i in (0, len(v) - 1) or v[i] != v[i - 1])]
-    return [h.step[i] for i in at], [v[i] for i in at]
-
-def _legend(ax):
-    if ax.get_lines(): ax.legend(loc='center left', bbox_to_anchor=(1, .5))
-
-# %% ../nbs/06_trainer.ipynb #_curves
-def _curves(ax, h, notes):
-    "Accuracy on the stream, the mean of up to five steps of a phase, and the accuracy of the core alone"
-    edges = [n['first_step'] for n in notes] + [h.n_rows]
-    for a, b in zip(edges, edges[1:]):
-        acc = prequential_accuracy(h.task_acc[a:b], 5)
-        ax.plot(h.step[a:b], acc, color=COLORS['task'], label=None if a else 'task')
-    if 'memory_acc' in h: ax.plot(*_points(h, 'memory_acc'), '.-', color=COLORS['memory'], label='core memory')
-    ax.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
-    loud = [s for s, a in zip(h.step, h.get('alarm', [])) if a]
-    if loud: ax.plot(loud, [.03]*len(loud), 's', ms=3, color=COLORS['context'], label='alarm')
-    _legend(ax)
-
-# %% ../nbs/06_trainer.ipynb #_retention
-def _retention(ax, trainer):
-    "Accuracy of every task after each phase"
-    names = [n['name'] for n in trainer.phase_log[:len(trainer.accuracies)]]
-    for i, task in enumerate(trainer.eval_loaders):
-        ax.plot(range(len(names)), trainer.accuracy_matrix[:, i], 'os^Dv'[i % 5] + '-', ms=5, label=task)
-    ax.set(ylim=(0, 1.03), ylabel='accuracy', xlabel='after phase', title='retention',
-           xticks=range(len(names)), xticklabels=names)
-    _legend(ax)
-
-# %% ../nbs/06_trainer.ipynb #_inside
-def _energies(ax, h):
-    "Energies of core and context, each as a share of its peak"
-    for k, mark in (('core', '.-'), ('context', 'x-')):
-        steps, v = _points(h, f'{k}_energy')
-        peak = max(v, default=0) or 1
-        ax.plot(steps, [e/peak for e in v], mark, color=COLORS[k], label=f'{k},\npeak {peak:.2g}')
-    ax.set(title='energy', ylabel='share of peak', ylim=(0, 1.03))
-
-def _fill(ax, h):
-    "How full the memory and how mature the layers are"
-    ax.plot(h.step, h.memory_fill, color=COLORS['memory'], label='memory\nfilled')
-    steps, stats = _points(h, 'layer_stats')
-    layers = [list(s.values() if isinstance(s, dict) else s) for s in stats]
-    mature = [sum(l['n_mature'] for l in s)/max(1, sum(l['hidden_dim'] for l in s)) for s in layers]
-    ax.plot(steps, mature, '.-', color=COLORS['core'], label='neurons\nmature')
-    ax.set(title='inside', ylabel='share', ylim=(0, 1.03))
-
-def _inside(ax, h):
-    "What moved inside: energies of a Triarchic Brain, memory and layers of a Plastic Brain"
-    if 'context_energy' in h: _energies(ax, h)
-    elif 'memory_fill' in h: _fill(ax, h)
-    ax.set_xlabel('step')
-    _legend(ax)
-
 # %% ../nbs/06_trainer.ipynb #Trainer-plot_results
 @patch
 def plot_results(self:Trainer): # a matplotlib Figure
     "Learning curves with phase bands, retention, and what moved inside; draws off screen and returns the figure"
-    import matplotlib.pyplot as plt
-    from matplotlib.figure import Figure
-    with plt.style.context(figure_style()):
-        fig = Figure(figsize=(8, 4), layout='constrained')
-        top, *low = fig.subplot_mosaic([['top', 'top'], ['left', 'right']]).values()
-        _curves(top, self.history, self.phase_log)
-        _bands(top, self.phase_log, self.at['step'])
-        _retention(low[0], self)
-        _inside(low[1], self.history)
-    return fig
+    return plot_run(self.history, self.phase_log, self.at['step'], self.accuracy_matrix, list(self.eval_loaders))
 
 # %% ../nbs/06_trainer.ipynb #run_module
 #| eval: false

@@ -4,26 +4,27 @@
 
 # %% ../nbs/07_visualizer.ipynb #imports
 from __future__ import annotations
-import copy, functools, math
-from contextlib import contextmanager
+import copy, math
 from pathlib import Path
 import matplotlib.style, numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from torch import Tensor, nn
-from .common import figure_style
-from .common import IMAGENET_MEAN, IMAGENET_STD
+from torch import Tensor
+from .common import IMAGENET_MEAN, IMAGENET_STD, figure_style, seeded_iter
+from plasticish.drawing import (
+    CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_sheet, framed, pca_axes,
+    picture, sheet, take, tint,
+)
 from .eyes import PretrainedEyes
 from .memory import vote_weights
+from .metrics import class_overlap, firing_rate, overlap, selectivity
 from .sparse_layer import k_winners
 from .storms import invert_colors
-from .training import rng_scope, seeded_iter
 
 # %% auto #0
-__all__ = ['CORE', 'CONTEXT', 'MEMORY', 'TASK', 'denormalize_imagenet', 'Visualizer', 'PlasticVisualizer', 'firing_rate',
-           'overlap', 'selectivity', 'TriarchicVisualizer', 'NeuronWatch', 'plot_retention', 'film_storm',
-           'animate_storm']
+__all__ = ['denormalize_imagenet', 'Visualizer', 'PlasticVisualizer', 'TriarchicVisualizer', 'NeuronWatch', 'plot_retention',
+           'film_storm', 'animate_storm']
 
 # %% ../nbs/07_visualizer.ipynb #denormalize_imagenet
 def denormalize_imagenet(
@@ -33,157 +34,6 @@ def denormalize_imagenet(
     if x.ndim < 3 or x.shape[-3] != 3: raise ValueError(f'x: expected images [..., 3, H, W], got {list(x.shape)}')
     mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (x*std + mean).clamp(0, 1)
-
-# %% ../nbs/07_visualizer.ipynb #untouched
-@contextmanager
-def preserve_state(
-    brain:nn.Module, # what is looked at
-    limit:int=2**23, # larger buffers are not copied
-):
-    "Inside, `brain` is in evaluation mode; afterwards its buffers, attributes and mode are what they were"
-    parts = [(m, dict(vars(m)), dict(m._buffers), dict(m._modules)) for m in brain.modules()]
-    copies = [(b, b.clone()) for b in brain.buffers() if b.numel() <= limit]
-    try:
-        with torch.no_grad(), rng_scope():
-            brain.eval()
-            yield brain
-    finally:
-        for m, attrs, buffers, modules in parts:
-            for now, then in ((m._buffers, buffers), (m._modules, modules), (vars(m), attrs)): _put_back(now, then)
-        with torch.no_grad():
-            for b, was in copies: b.copy_(was)
-
-def _put_back(now, then):
-    "Make the dictionary `now` hold what `then` holds"
-    now.clear(); now.update(then)
-
-# %% ../nbs/07_visualizer.ipynb #picture
-def picture(
-    fn, # method that draws
-):
-    "Make the method `fn` draw in the project's style and leave `self.brain` untouched"
-    @functools.wraps(fn)
-    def draw(self, *args, **kwargs):
-        with matplotlib.style.context(figure_style()), preserve_state(self.brain): return fn(self, *args, **kwargs)
-    return draw
-
-# %% ../nbs/07_visualizer.ipynb #tint
-CORE, CONTEXT, MEMORY, TASK = '#0072B2', '#E69F00', '#7B2D8E', '#2CA25F'
-
-# %% ../nbs/07_visualizer.ipynb #grey
-GREY, WRONG, SKY, PALE = '#555555', '#D55E00', '#56B4E9', '#BBBBBB'
-
-def tint(
-    color, # any colour
-)->LinearSegmentedColormap:
-    "A colour map from white to `color` and on to its dark shade"
-    return LinearSegmentedColormap.from_list(color, ['white', color, [c*.35 for c in to_rgb(color)]])
-
-# %% ../nbs/07_visualizer.ipynb #canvas
-def canvas(
-    width:float, # inches
-    height:float, # inches
-    mosaic=None, # as in `Figure.subplot_mosaic`; None for a figure without axes
-    title:str=None, # what is seen
-    **kwargs, # passed on to `subplot_mosaic`
-): # (figure, axes by name)
-    "A figure that belongs to no window, and its axes"
-    fig = Figure(figsize=(width, height), layout='constrained')
-    if title: fig.suptitle(title, fontsize=11, fontweight='bold', x=.01, ha='left')
-    return fig, {} if mosaic is None else fig.subplot_mosaic(mosaic, **kwargs)
-
-# %% ../nbs/07_visualizer.ipynb #bare
-def bare(
-    ax, # axes
-):
-    "No ticks, no grid, no frame"
-    ax.set(xticks=[], yticks=[]); ax.grid(False)
-    for s in ax.spines.values(): s.set_visible(False)
-    return ax
-
-def framed(
-    ax, # axes
-    color=PALE, # of the frame
-    width:float=1., # of the frame, in points
-):
-    "No ticks, no grid, but a frame of the given colour"
-    ax.set(xticks=[], yticks=[]); ax.grid(False)
-    for s in ax.spines.values(): s.set(visible=True, color=color, linewidth=width)
-    return ax
-
-def _turn(names):
-    "Degrees by which the class names below an axis are turned: none if they are short"
-    return 90 if max(map(len, names), default=0) > 2 else 0
-
-# %% ../nbs/07_visualizer.ipynb #sheet
-def sheet(
-    values:Tensor, # one per neuron [H]
-)->np.ndarray: # [rows, columns], NaN where there is no neuron
-    "The neurons of a layer laid out as a near-square"
-    n = len(values)
-    cols = math.ceil(math.sqrt(n))
-    out = np.full(math.ceil(n/cols)*cols, np.nan, np.float32)
-    out[:n] = values.detach().float().cpu()
-    return out.reshape(-1, cols)  # [rows*cols] -> [rows,cols]
-
-def draw_sheet(
-    ax, # axes
-    values:Tensor, # one per neuron [H], none below 0
-    color=CORE, # of the strongest
-    title:str='', # above it
-    vmax:float|None=None, # value of the darkest shade; None: the largest
-):
-    "Draw one number per neuron as a sheet; faint values stay visible, and where few neurons fire each gets a dot"
-    top = float(values.max()) if vmax is None else vmax
-    grid = sheet(values/(top or 1))**.5
-    few = (grid > 0).mean() < .06 and grid.shape[1] > 20
-    framed(ax).imshow(grid*(not few), cmap=tint(color), vmin=0, vmax=1, interpolation='nearest', aspect='equal')
-    if few:
-        row, col = (grid > 0).nonzero()
-        ax.scatter(col, row, s=7, c=grid[row, col], cmap=tint(color), vmin=-.3, vmax=1, marker='s', linewidths=0)
-    ax.set_title(title, fontsize=9, fontweight='normal')
-    return ax
-
-# %% ../nbs/07_visualizer.ipynb #draw_input
-def draw_input(
-    ax, # axes
-    pixels:Tensor|None, # picture [3,H,W] in 0–1; None if there is none
-    features:Tensor, # [D], drawn where there is no picture
-    title:str='', # above it
-    color=PALE, # of the frame
-):
-    "An image, or the features as a fingerprint"
-    if pixels is not None:
-        framed(ax, color, 1.6).imshow(pixels.permute(1, 2, 0).cpu().numpy(), interpolation='nearest')  # -> [H,W,3]
-    else:
-        f = features.abs()
-        draw_sheet(ax, f/f.max().clamp(min=1e-12), GREY)
-        framed(ax, color, 1.6)
-    ax.set_title(title, fontsize=9, fontweight='normal', loc='center', color='black' if color == PALE else color)
-    return ax
-
-# %% ../nbs/07_visualizer.ipynb #take
-def take(
-    data, # a loader of batches (x, y), a data set of samples (x, y), or one pair of tensors (x [N,...], y [N])
-    n:int, # at most so many samples
-    seed:int=0, # of the loader's order
-)->tuple: # x [n,...], y [n]
-    "The first `n` samples; raises `ValueError` if there are none"
-    many = isinstance(data, (tuple, list))
-    if many and len(data) == 2 and isinstance(data[0], Tensor) and data[0].ndim in (2, 4):
-        return data[0][:n], torch.as_tensor(data[1])[:n]
-    batches, have = [], 0
-    if not many and not isinstance(data, torch.utils.data.DataLoader) and hasattr(data, '__getitem__'):
-        samples = [data[i] for i in range(min(n, len(data)))]
-        pictures, labels = [torch.as_tensor(x) for x, _ in samples], [int(y) for _, y in samples]
-        if samples: batches.append((torch.stack(pictures), torch.as_tensor(labels)))
-    else:
-        for x, y in seeded_iter(data, seed):
-            batches.append((torch.as_tensor(x), torch.as_tensor(y))); have += len(y)
-            if have >= n: break
-    if not batches: raise ValueError('data: expected at least one sample, got none')
-    x, y = map(torch.cat, zip(*batches))
-    return x[:n], y[:n]
 
 # %% ../nbs/07_visualizer.ipynb #Gallery
 class Gallery:
@@ -272,14 +122,6 @@ def layer_codes(
         codes.append((idx, val*2 if mode == 'panic' else val))
         f = layer(f, mode)
     return codes, f
-
-# %% ../nbs/07_visualizer.ipynb #layer_codes
-def firing_rate(
-    idx:Tensor, # winners [B,k]
-    size:int, # neurons H
-)->Tensor: # [H], share of the inputs at which each neuron fires
-    "How often each neuron fires"
-    return torch.bincount(idx.flatten(), minlength=size).float()/len(idx)
 
 # %% ../nbs/07_visualizer.ipynb #voters
 def voters(
@@ -390,13 +232,6 @@ def trace_thought_matrix(self:PlasticVisualizer,
         draw_sheet(ax, rate, CORE, title)
     return fig
 
-# %% ../nbs/07_visualizer.ipynb #overlap
-def overlap(a:Tensor, # bool [H]
-            b:Tensor, # bool [H]
-           )->float:
-    "Jaccard overlap: neurons in both over neurons in either (Jaccard, 1912)"
-    return ((a & b).sum()/(a | b).sum().clamp(min=1)).item()
-
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-bio_debug_suite
 @patch
 @picture
@@ -472,20 +307,6 @@ def _draw_groups(ax, a, b, mature):
     ax.barh(list(sets), warmup, left=old, color=SKY, label='young')
     ax.invert_yaxis(); ax.set_xlabel('neurons'); ax.grid(axis='y', visible=False)
     ax.set_title('mature and young', fontsize=10)
-
-# %% ../nbs/07_visualizer.ipynb #selectivity
-def selectivity(
-    idx:Tensor, # winners [B,k]
-    y:Tensor, # labels [B]
-    size:int, # neurons H
-    n_classes:int, # C
-)->Tensor: # [H] in 1/C–1, NaN for neurons that never fire
-    "Share of a neuron's firing that its favourite class gets, each class counted alike"
-    rate = torch.zeros(n_classes, size)
-    at = y.cpu().repeat_interleave(idx.shape[1]), idx.cpu().flatten()
-    rate.index_put_(at, torch.ones(idx.numel()), accumulate=True)
-    rate /= torch.bincount(y.cpu(), minlength=n_classes).clamp(min=1)[:, None]
-    return rate.max(0).values/rate.sum(0)
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_probe
 @patch
@@ -754,20 +575,6 @@ def plot_importance_heatmap(self:TriarchicVisualizer,
     ax['B'].locator_params(axis='x', nbins=3)
     return fig
 
-# %% ../nbs/07_visualizer.ipynb #class_overlap
-def class_overlap(
-    idx:Tensor, # winners [B,k]
-    y:Tensor, # labels [B]
-    size:int, # neurons H
-    n_classes:int, # C
-)->Tensor: # [C,C] in 0–1
-    "Expected share of winners that two random members of two classes have in common"
-    idx, y = idx.cpu(), y.cpu()
-    p = torch.zeros(n_classes, size)
-    p.index_put_((y.repeat_interleave(idx.shape[1]), idx.flatten()), torch.ones(idx.numel()), accumulate=True)
-    p /= torch.bincount(y, minlength=n_classes).clamp(min=1)[:, None]
-    return p @ p.T/idx.shape[1]
-
 # %% ../nbs/07_visualizer.ipynb #Visualizer-winners
 @patch
 def winners(self:Visualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
@@ -813,16 +620,6 @@ def _write_cells(ax, values, dark):
     "Write each number into its cell, in white on the `dark` ones"
     for (i, j), v in np.ndenumerate(values):
         ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
-
-# %% ../nbs/07_visualizer.ipynb #pca_axes
-def pca_axes(
-    z:Tensor, # points [N,D]
-    n:int=2, # axes
-): # mean [D], axes [D,n], share of the variance [n]
-    "Principal axes, largest first"
-    mean = z.mean(0)
-    values, vectors = torch.linalg.eigh((z - mean).T @ (z - mean)/max(len(z) - 1, 1))
-    return mean, vectors[:, -n:].flip(1), (values[-n:].flip(0)/values.sum().clamp(min=1e-12))
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_memories
 @patch
