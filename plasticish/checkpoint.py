@@ -194,7 +194,7 @@ def run_files(
     folder:str|Path, # may be missing
 )->list[Path]: # sorted; empty where no run is
     "The files of a run that exist in `folder`, the lock aside"
-    there = [Path(folder)/n for n in RUN_FILES]
+    there = [Path(folder)/n for n in (*RUN_FILES, 'journal.jsonl')]
     there += [p for kind in ('json', 'safetensors') for p in Path(folder).glob(f'checkpoint-*.{kind}')]
     return sorted(p for p in there if p.is_symlink() or p.exists() and not p.is_dir())
 
