@@ -1,4 +1,4 @@
-.PHONY: setup test docs bench
+.PHONY: setup test docs bench evidence
 
 setup:  ## everything that developing needs
 	pip install torch torchvision
@@ -13,3 +13,8 @@ docs:  ## the site; needs Quarto
 
 bench:  ## speed, as ratios in one run
 	plasticish_bench
+
+evidence:  ## every cell of the results pages that is not there yet: make evidence DATA=... OUT=...
+	python .ci/peers/ours.py $(DATA) $(OUT) --only many_classes & \
+	python .ci/peers/ours.py $(DATA) $(OUT) --only drift && python .ci/peers/ours.py $(DATA) $(OUT) --only by_row; wait
+	python .ci/peers/table.py $(OUT)

@@ -1,3 +1,8 @@
+"""Classifiers that keep learning from a stream without forgetting, over frozen pretrained features.
+
+Start with `PlasticClassifier` (scikit-learn), `PlasticBrain` or `TriarchicBrain`; `python -m plasticish` lists the
+commands.
+"""
 __version__ = "0.3.0"
 
 from importlib import import_module

@@ -14,8 +14,8 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    at_a_glance, check_count, check_device, check_labels, check_mode, check_moved, check_number, check_precision,
-    glance_card, in_bfloat16, in_turn, load_whole, log, no_grad, ordinary,
+    at_a_glance, before_change, check_count, check_device, check_gap, check_labels, check_mode, check_moved, check_number,
+    check_precision, check_within, glance_card, in_bfloat16, in_turn, load_whole, log, no_grad, ordinary, snapshot, whole,
 )
 from plasticish.consolidation import (
     RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
@@ -24,7 +24,8 @@ from .checkpoint import CheckpointError, read_brain, save_brain
 from .context import ContextWeights, DriftDetector, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
 from .experts import ExpertPool, balanced_rows, followed, log_shares, specialist
-from .eyes import PretrainedEyes
+from .eyes import PretrainedEyes, usual_eyes
+from .late import LabelQueue, check_tickets
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
 from .published import PublishedPlasticStep, PublishedTriarchicStep, published_reward
 from plasticish.sparse_layer import (
@@ -100,7 +101,7 @@ class TriarchicBrain(nn.Module):
         self.__dict__['eyes'] = eyes # frozen, so not part of the state
         self.base, self.core = self._parts(parts.base, parts.core)
         self.context = ContextWeights(hidden_size, out_size)
-        self.drift = DriftDetector(out_size)
+        self.drift, self.late = DriftDetector(out_size), LabelQueue(in_size)
         self.register_buffer('active', torch.zeros((), dtype=torch.float32)) # neurons that fired per input, last batch
         self.to(device)
 
@@ -140,11 +141,16 @@ def features(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
 )->Tensor: # [B,D]
     "What the brain senses: checked features, of images if need be, compressed by `power`"
-    if isinstance(x, Tensor) and x.ndim == 4:
-        if self.eyes is None: self.__dict__['eyes'] = PretrainedEyes(device=self.device, precision=self.precision)
-        x = self.eyes(x.to(self.device))
-    f = compress(check_rows(x, self.in_size).to(self.device), self.power)
+    f = compress(self._seen(x), self.power)
     return f if self.power <= 1 else check_rows(f, self.in_size)
+
+@patch
+def _seen(self:TriarchicBrain, x):
+    "Checked features, of images if need be, as they come [B,D]"
+    if isinstance(x, Tensor) and x.ndim == 4:
+        if self.eyes is None: self.__dict__['eyes'] = usual_eyes(self.device, self.precision)
+        x = self.eyes(x.to(self.device))
+    return check_rows(x, self.in_size).to(self.device)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-encode
 @patch
@@ -191,7 +197,7 @@ def predict(self:TriarchicBrain,
 @patch
 def _step_(self:TriarchicBrain, x, y, mode):
     base, core, k = self.base, self.core, self.sparsity_k
-    z = base.metric(x)
+    z = base.whiten(x)
     idx, top = k_winners(base.activate(z), min(k+1, self.hidden_size))
     x, y, z, idx, top = all_rows(x, y, z, idx, top)
     idx, val = idx[:, :k].contiguous(), code_values(top[:, :k], top[:, -1:])
@@ -204,7 +210,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
     base.compete_(z, y, idx, base.temporary if in_storm else ~base.temporary)
     self.context.decay_()
     if in_storm: self.context.learn_(idx, val, class_error(logits, y))
-    elif base.adapt_metric_(x, y): z = base.metric(x)
+    elif base.adapt_metric_(x, y): z = base.whiten(x)
     who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, in_storm)
     for part in (core, self.context): part.clear_(who)
     created = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
@@ -214,7 +220,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
 @patch
 @no_grad
-@in_turn
+@whole
 def update_batch(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
     y:Tensor, # labels [B]
@@ -289,7 +295,8 @@ class ReadoutConfig:
         return ReadoutConfig(False, self.n_neurons, self.eval_batch, self.hebbian)
 
 # %% ../nbs/05_brain.ipynb #moved
-MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', n_readout_neurons='readout=ReadoutConfig(n_neurons=…)',
+MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', probe='readout=ReadoutConfig(eval_batch=…)', reward='',
+             **dict.fromkeys(('readers', 'n_readout_neurons'), 'readout=ReadoutConfig(n_neurons=…)'),
              **dict.fromkeys(('power', 'temperature', 'shrinkage', 'repeats'), 'vote=VoteConfig({}=…)'),
              **dict.fromkeys(('eval_batch', 'hebbian'), 'readout=ReadoutConfig({}=…)'))
 
@@ -367,12 +374,12 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     store = BankConfig(**settings)
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)
-    self.storm_readout = PlasticReadout(D, C, device=device) # the readout of storms
+    self.storm_readout = PlasticReadout(D, C, wait=1024, device=device) # the readout of storms
     self.recent = RecentReadouts(D, C, self.power, device=device)
     self.lasting = ExpertPool([.4, .2, 5.], [10., 10., .1], device=device) # vote, near vote, readout
     L = len(self.recent.decays)
     self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), device=device) # the lasting answer and each timescale
-    self.drift = DriftDetector(C).to(device)
+    self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
     self.register_buffer('created', torch.zeros((), dtype=torch.int64, device=device))
     for _ in range(num_layers): self.add_layer()
 
@@ -393,7 +400,7 @@ def device(self:PlasticBrain)->torch.device:
 def eye(self:PlasticBrain):
     "The frozen eyes; built when first asked for, and never part of the brain's state or modes"
     if self.__dict__['_eye'] is None:
-        self.__dict__['_eye'] = PretrainedEyes(device=self.device, precision=self.precision)
+        self.__dict__['_eye'] = usual_eyes(self.device, self.precision)
     return self.__dict__['_eye']
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-new_layer
@@ -456,9 +463,14 @@ def features(self:PlasticBrain,
              x:Tensor # images [B,3,H,W] or features [B,D]
             )->Tensor: # [B,D]
     "What the brain senses: features, of images if need be, compressed by `power`"
-    if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
-    f = compress(check_rows(x, self.in_dim).to(self.device), self.power)
+    f = compress(self._seen(x), self.power)
     return f if self.power <= 1 else check_rows(f, self.in_dim)
+
+@patch
+def _seen(self:PlasticBrain, x):
+    "Checked features, of images if need be, as they come [B,D]"
+    if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
+    return check_rows(x, self.in_dim).to(self.device)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch
@@ -554,7 +566,7 @@ def predict(self:PlasticBrain,
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settle
 @patch
 @no_grad
-@in_turn
+@whole
 def flush(self:PlasticBrain):
     "Let the readouts take in the inputs that wait"
     for r in self._readouts: self._flush(r)
@@ -583,6 +595,7 @@ def _queue(self:PlasticBrain, in_storm, f, y, memorize):
     for fs, ys in zip(f.split(r.wait), y.split(r.wait)):
         if int(r.counters[0]) + len(ys) > r.wait: self._flush(r)
         at = int(r.counters[0])
+        for b in (r.waiting, r.waiting_y): before_change(b, slice(at, at + len(ys)))
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
     if self.brain and r.due():
@@ -659,7 +672,7 @@ def _unseen(self:PlasticBrain, f, y, in_storm):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-train_step
 @patch
 @no_grad
-@in_turn
+@whole
 def train_step(self:PlasticBrain,
                x:Tensor, # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
                y:Tensor, # labels [B]
@@ -671,6 +684,7 @@ def train_step(self:PlasticBrain,
     check_mode(mode, auto=True)
     f = self.features(x)
     y = check_targets(y, self.num_classes, len(f)).to(f.device)
+    if self.num_classes is None: check_gap(y, max(self.memory.n_classes, self.recent.count.shape[1]))
     check_phase(phase)
     f, y = all_rows(f, y)
     step = PublishedPlasticStep(self) if self.published else self._step_
@@ -691,7 +705,7 @@ def _hebb(self:PlasticBrain, right, mode):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-consolidate
 @patch
 @no_grad
-@in_turn
+@whole
 def consolidate(self:PlasticBrain)->dict: # {'layer_0': mature neurons, ...}
     "Sleep: bring metric and readout up to date, and let the busiest neurons of every layer mature"
     self.flush()
@@ -713,10 +727,38 @@ def evaluate(self:PlasticBrain,
     if not total: raise ValueError('loader: expected at least one batch, got none')
     return 100 * right / total
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-defer
+@patch
+@no_grad
+@whole
+def defer(self:PlasticBrain|TriarchicBrain,
+          x:Tensor # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
+         )->Tensor: # tickets [B]
+    "Let inputs wait for their labels"
+    f = self._seen(x)
+    mine = all_rows(torch.full((len(f),), ranks()[0]))[0] == ranks()[0]
+    return self.late.add_(all_rows(f)[0])[mine]
+
+@patch
+@no_grad
+@whole
+def teach(self:PlasticBrain|TriarchicBrain,
+          tickets:Tensor, # as from `defer` [B]
+          y:Tensor, # their labels [B]
+          **kwargs # of the step: `mode` and, for a Plastic Brain, `memorize` and `phase`
+         )->float: # accuracy before learning
+    "Learn inputs that waited; an unknown, expired or used ticket raises `ValueError`, and nothing is changed"
+    y = check_targets(y, None, len(check_tickets(tickets)))
+    tickets, y = all_rows(tickets, y.to(tickets.device))
+    x, own = self.late.find(tickets), my_slice(len(y))
+    accuracy = (self.update_batch if isinstance(self, TriarchicBrain) else self.train_step)(x[own], y[own], **kwargs)
+    self.late.drop_(tickets)
+    return accuracy
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forget
 @patch
 @no_grad
-@in_turn
+@whole
 def forget(self:PlasticBrain,
            ids=None, label:int=None, phase:str=None # exactly one of them, as in `EpisodicMemoryBank.select`
           )->int: # items forgotten
@@ -731,6 +773,7 @@ def forget(self:PlasticBrain,
     n = self.memory.forget(ids, label, phase)
     for (r, its), new in zip(self._by_readout(torch.arange(self.memory.count, device=self.device)), anew):
         if not new: continue
+        for b in (r.lateral, r.target, r.rows): before_change(b)
         for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known[0]): b.zero_()
         self._retake(r, its, 1)
     self._replay()
@@ -806,6 +849,7 @@ def _remap(self:PlasticBrain, fn):
     m = self.memory
     self.flush()
     if m.metric is not None: m.metric.reset_()
+    m._before_write(slice(None))
     for s in m._own_slices(8192):
         keys, m.scale[s] = m._pack(F.normalize(fn(m.values(s)), dim=1))
         m.keys[m._row(s)] = keys
@@ -814,6 +858,7 @@ def _remap(self:PlasticBrain, fn):
     m._known = None
     m.refresh()
     for r, its in self._by_readout(torch.arange(m.count, device=self.device)):
+        for b in (r.lateral, r.target, r.rows): before_change(b)
         for b in (r.lateral, r.target, r.rows, r.counters, r.known): b.zero_()
         self._retake(r, its, 1)
     self._replay()
@@ -874,6 +919,8 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     while (E := state.get(f'{pre}{i}.encoder')) is not None:
         layers.append(NeuromodulatedBlock(E.shape[1], len(E), min(self.sparsity_k, len(E)), device=self.device))
         i += 1
+    had, has = ([len(l.encoder) for l in stack] for stack in (self.brain, layers))
+    if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, they were of %s', has, had)
     self.brain = nn.ModuleList(layers)
     if not any(k.startswith(prefix + 'recent.') for k in state): self._as_before_experts(state, prefix)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
@@ -889,6 +936,7 @@ def _as_before_experts(self:PlasticBrain, state, prefix):
 @patch
 def validate(self:PlasticBrain):
     "Raise `ValueError` if the parts do not fit each other"
+    check_within(self.created, 0, 2**40, 'layers created')
     for l in self.brain:
         if l.in_dim != self.in_dim: raise ValueError(f'expected layers of width {self.in_dim}, got {l.in_dim}')
     for r in (self.readout, self.storm_readout):
@@ -911,6 +959,12 @@ def load_state_dict(self:PlasticBrain, state_dict, strict:bool=True, assign:bool
 def load_state_dict(self:TriarchicBrain, state_dict, strict:bool=True, assign:bool=False):
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
     return load_whole(self, state_dict, strict, assign)
+
+@patch
+@in_turn
+def state_dict(self:PlasticBrain|TriarchicBrain, **kwargs): # as in torch
+    "As in torch, but a copy of one moment"
+    return snapshot(self, **kwargs)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settings
 @patch

@@ -4,8 +4,8 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets, signal, stat
-import sys, threading, weakref
+import contextlib, contextvars, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets, signal
+import stat, sys, threading, weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +73,19 @@ def check_labels(
     if lo < 0: raise ValueError(f"{name}: expected labels >= 0, got {lo.item()}")
     if hi >= n_classes: raise ValueError(f"{name}: expected labels below {n_classes}, got {hi.item()}")
     return y
+
+# %% ../nbs/workshop/common.ipynb #check_gap
+MAX_GAP = 1000
+
+def check_gap(
+    y: Tensor,  # labels of an open set `[B]`, checked
+    known: int,  # classes numbered so far
+    name: str = 'y',  # argument name for the error
+):
+    "Raise `ValueError` for a label so far above those known that room for all between would cost memory"
+    if len(y) and int(y.max()) >= known + MAX_GAP:
+        raise ValueError(f'{name}: expected labels numbered 0, 1, 2, … as they come, at most {MAX_GAP} above those '
+                         f'so far ({known}), got {int(y.max())}; PlasticClassifier takes labels of any kind')
 
 # %% ../nbs/workshop/common.ipynb #check_count
 def check_count(
@@ -198,7 +211,7 @@ def out_of_memory(
 def _halved(doing, e, size, moved):
     "Half of `size` after error `e`; raises `e` if memory is not the cause, or `MemoryError` if halving cannot help"
     if not out_of_memory(e): raise e
-    if moved():
+    if moved(e):
         raise MemoryError(f'{doing}: memory ran out in the middle of a batch of {size}, which has been learned '
             'in part; go on from the last checkpoint, with more memory or smaller batches') from e
     if size <= 1: raise MemoryError(f'{doing}: not even one row fits into memory') from e
@@ -215,7 +228,7 @@ class Halving:
     def __call__(self,
         fn, # takes a batch
         *batch:Tensor, # tensors of B rows each
-        watch=None, # called before each attempt; gives a function that tells if the attempt changed state
+        watch=None, # called before each attempt; gives what tells if the attempt, which raised e, changed state
         **kwargs # further arguments of `fn`
     )->list: # (rows, what `fn` gave) for each part
         "`fn` of the batch; raises `MemoryError` if one row does not fit, or if a failed attempt changed state"
@@ -224,7 +237,7 @@ class Halving:
         while done < n or not out:
             size = min(self.size or n, n - done)
             part = batch if size == n else [t[done:done + size] for t in batch]
-            moved = watch() if watch else lambda: False
+            moved = watch() if watch else lambda e: False
             try: out.append((size, fn(*part, **kwargs)))
             except Exception as e: self.size = _halved(self.doing, e, size, moved)
             else: done += size
@@ -303,11 +316,12 @@ def from_bytes(t:Tensor, # as from `as_bytes`
 
 # %% ../nbs/workshop/common.ipynb #check_moved
 def check_moved(given:dict, # keyword arguments that a constructor does not have
-                places:dict # argument -> where it is set now
+                places:dict # argument -> where it is set now; '' if it was removed
                ):
     "Raise `TypeError` for arguments that moved, naming the new place, or that never were"
     for name in given:
         if name not in places: raise TypeError(f'{name}: expected no such argument')
+        if not places[name]: raise TypeError(f'{name}: expected no longer, for what it set was removed in 0.4')
         raise TypeError(f'{name}: expected as {places[name].format(name)}, got an argument of its own')
 
 # %% ../nbs/workshop/common.ipynb #renamed
@@ -319,24 +333,93 @@ def renamed(key:str # of a state that 0.3 may have written
     "The current name of a key from version 0.3"
     return '.'.join(RENAMED.get(part, part) for part in key.split('.'))
 
+# %% ../nbs/workshop/common.ipynb #Undo
+def _holders(o):
+    "The modules of an object; an object that is no module counts as one itself"
+    if isinstance(o, nn.Module): return list(o.modules())
+    return [o, *(m for part in vars(o).values() if isinstance(part, nn.Module) for m in part.modules())]
+
+class Undo:
+    "What an object holds before a call, so that a call that fails can be taken back"
+    def __init__(self,
+        o, # a module, or what holds modules as attributes
+        everything:bool=False, # copy the large buffers too
+    ):
+        self.holders, self.noted, self.log = _holders(o), set(), []
+        own = lambda m: (vars(m), *(getattr(m, d) for d in ('_buffers', '_modules') if isinstance(m, nn.Module)))
+        self.dicts = [(d, dict(d)) for m in self.holders for d in own(m)]
+        self.copies = [(t, t.clone()) for m in self.holders for t in _small(m, everything)]
+
+    def note(self,
+        t:Tensor, # about to be written in place
+        at=None, # rows: a slice, indices or a mask; None: all
+    ):
+        "Keep what `t` holds"
+        if id(t) in self.noted: return
+        self.log.append((t, slice(None) if at is None else at, t.clone() if at is None else t[at].clone()))
+        if at is None: self.noted.add(id(t))
+
+    def back(self):
+        "Bring the object back to what it held"
+        with torch.no_grad():
+            for t, at, old in reversed(self.log): t[at] = old
+            for t, old in self.copies: t.copy_(old)
+        for d, old in self.dicts:
+            d.update(old)
+            for k in d.keys() - old.keys(): del d[k]
+        for m in self.holders if self.log else (): getattr(m, '_after_undo', lambda: None)()
+
+# %% ../nbs/workshop/common.ipynb #_small
+def _small(m, everything):
+    "The tensors of one module that are copied before each call"
+    if not isinstance(m, nn.Module): return []
+    large = m._non_persistent_buffers_set if everything else getattr(m, 'large', ())
+    return [t for k, t in (*m._buffers.items(), *m._parameters.items()) if t is not None and k not in large]
+
+# %% ../nbs/workshop/common.ipynb #taken_back
+_undo:contextvars.ContextVar[Undo|None] = contextvars.ContextVar('undo', default=None)  # of the call in progress
+
+def before_change(t:Tensor, # a large buffer that is about to be written in place
+                  at=None # rows: a slice, indices or a mask; None: all
+                 ):
+    "Note what `t` holds, for the case that the call in progress fails"
+    undo = _undo.get()
+    if undo is not None: undo.note(t, at)
+
+def _or_back(undo, method, args, kwargs):
+    _undo.set(undo)
+    try: return method(*args, **kwargs)
+    except BaseException as e:
+        try: undo.back()
+        except BaseException: # what is stopped on the way back begins again
+            undo.back()
+            raise
+        e.taken_back = True # type: ignore[attr-defined]
+        raise
+
+def taken_back(undo:Undo, # of what `method` changes
+               method:Callable, *args, **kwargs
+              ):
+    "What `method` gives; an exception inside takes back what it has changed"
+    return contextvars.copy_context().run(_or_back, undo, method, args, kwargs)
+
+# %% ../nbs/workshop/common.ipynb #check_within
+def check_within(
+    t: Tensor,  # numbers of a loaded state
+    low: float,  # smallest that learning can give
+    high: float,  # largest
+    what: str,  # they are, for the error
+):
+    "Raise `ValueError` for numbers that no learning could have given"
+    if t.numel() and not bool(((t >= low) & (t <= high)).all()):
+        raise ValueError(f'{what}: expected numbers from {low:g} to {high:g}')
+
 # %% ../nbs/workshop/common.ipynb #load_whole-check
-def _kept(module):
-    "What `_restore` needs to bring `module` back to its present state"
-    saved = lambda m: [(b, b.clone()) for k, b in m._buffers.items()
-                       if b is not None and k not in m._non_persistent_buffers_set]
-    return [(m, {**vars(m)}, {**m._modules}, {**m._buffers}, saved(m)) for m in module.modules()]
-
-def _restore(kept):
-    "Bring a module back to the state that `_kept` saved"
-    for m, attributes, parts, buffers, values in kept:
-        vars(m).update(attributes); m._modules.clear(); m._modules.update(parts); m._buffers.update(buffers)
-        for b, old in values: b.copy_(old)
-
 def _check_loaded(module, state):
     "Validate `module` after loading `state`; raises `ValueError`, or what a module's own hooks raise"
-    bad = [k for k, v in module.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
+    bad = [k for k, v in nn.Module.state_dict(module).items() if v.is_floating_point() and not v.isfinite().all()]
     if bad: raise ValueError(f'NaN or infinity in {bad[0]}')
-    odd = [k for k, v in module.state_dict().items()
+    odd = [k for k, v in nn.Module.state_dict(module).items()
            if v.ndim == 0 and isinstance(state.get(k), Tensor) and state[k].numel() != 1]
     # torch 2.4 takes the first of several numbers
     if odd: raise ValueError(f'expected one number for {odd[0]}, got {list(state[odd[0]].shape)}')
@@ -344,6 +427,11 @@ def _check_loaded(module, state):
         for m in list(module.modules()): getattr(m, hook, lambda: None)()
 
 # %% ../nbs/workshop/common.ipynb #load_whole
+def _load(module, state, strict, assign):
+    told = nn.Module.load_state_dict(module, state, strict, assign)
+    _check_loaded(module, state)
+    return told
+
 def load_whole(module:nn.Module, # receives the state
                state:dict, # as from `state_dict`
                strict:bool=True, assign:bool=False # as in torch
@@ -351,14 +439,21 @@ def load_whole(module:nn.Module, # receives the state
     "`load_state_dict`, all or nothing: a state that does not fit raises `ValueError` and leaves `module` unchanged"
     if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
         raise ValueError(f'state_dict: expected a dict of names, got {type(state).__name__}')
-    state, kept = {renamed(k): v for k, v in state.items()}, _kept(module)
-    try:
-        told = nn.Module.load_state_dict(module, state, strict, assign)
-        _check_loaded(module, state)
+    state = {renamed(k): v for k, v in state.items()}
+    try: return taken_back(Undo(module, everything=True), _load, module, state, strict, assign)
     except Exception as e:
-        _restore(kept)
+        if out_of_memory(e): raise
         raise ValueError(f'state_dict: it is damaged or does not fit this {type(module).__name__}: {e}') from None
-    return told
+
+# %% ../nbs/workshop/common.ipynb #snapshot
+def snapshot(module:nn.Module, # whose methods take turns
+             destination:dict|None=None, # as in torch; what is put there is not copied
+             **kwargs # as in torch
+            )->dict: # as from `state_dict`
+    "`state_dict`, but a copy: what the module learns later does not change it"
+    state:dict = nn.Module.state_dict(module, destination=destination, **kwargs) # type: ignore[type-var, arg-type, assignment]
+    if destination is None: state.update({k: v.clone() for k, v in state.items() if isinstance(v, Tensor)})
+    return state
 
 # %% ../nbs/workshop/common.ipynb #Turns
 class Turns:
@@ -403,7 +498,7 @@ class Uninterrupted:
         self.came, self.handler = None, None
         if threading.current_thread() is not threading.main_thread(): return
         handler = signal.getsignal(signal.SIGINT)
-        if callable(handler) and signal.signal(signal.SIGINT, self._note): self.handler = handler
+        if callable(handler): self.handler = handler; signal.signal(signal.SIGINT, self._note)
 
     def _note(self, sig, frame): self.came = sig, frame
 
@@ -414,6 +509,17 @@ class Uninterrupted:
 
 # %% ../nbs/workshop/common.ipynb #turns-qualified
 _Method = TypeVar('_Method', bound=Callable)
+
+# %% ../nbs/workshop/common.ipynb #whole
+def whole(method:_Method # a method that is written outside its class, and changes its object
+         )->_Method: # the same, all or nothing
+    "`in_turn`, and an exception inside takes back what `method` has changed"
+    @functools.wraps(method)
+    def all_or_nothing(self, *args, **kwargs):
+        outer = _undo.get()
+        if outer is not None and any(m is self for m in outer.holders): return method(self, *args, **kwargs)
+        return taken_back(Undo(self), method, self, *args, **kwargs)
+    return in_turn(all_or_nothing) # type: ignore[return-value]
 
 # %% ../nbs/workshop/common.ipynb #qualified_i
 def qualified(method:_Method # may wrap others

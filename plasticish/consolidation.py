@@ -10,7 +10,7 @@ __all__ = ['brake', 'CoreWeights', 'PrecisionCore', 'gram_add_', 'EvidenceCore',
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import MAX_CLASSES, HostBuffers, int8_is_native, no_grad, ordinary
+from .common import MAX_CLASSES, HostBuffers, before_change, check_within, int8_is_native, no_grad, ordinary
 from .distributed import all_sum, shared_state
 from .sparse_layer import outer_add_, sparse_matmul
 
@@ -32,6 +32,8 @@ def brake(
 # %% ../nbs/02_consolidation.ipynb #CoreWeights
 class CoreWeights(nn.Module):
     "Slow weights [H,C] from sparse codes to class scores, each with the importance that brakes it"
+    large = 'weight', 'importance'
+
     @ordinary
     def __init__(self,
         size:int=8192, # neurons H
@@ -64,6 +66,7 @@ def learn_(self:CoreWeights,
     "One braked delta step on the winners' rows; correct answers make their synapses more important"
     if only is not None: val = val*only[idx]
     rows = idx.unique()
+    before_change(self.weight, rows); before_change(self.importance, rows)
     before = self.weight[rows]
     outer_add_(self.weight, idx, val, class_error(logits, y)*(self.lr/len(y)))
     self.weight[rows] = before + (self.weight[rows]-before)*brake(self.importance[rows])
@@ -78,6 +81,7 @@ def clear_(self:CoreWeights,
     who:Tensor, # neurons [n]
 ):
     "Forget what was written for the neurons `who`"
+    for b in (self.weight, self.importance): before_change(b, who)
     self.weight[who], self.importance[who] = 0, 0
 
 # %% ../nbs/02_consolidation.ipynb #PrecisionCore
@@ -99,8 +103,9 @@ class PrecisionCore(CoreWeights):
         if only is not None: val = val*only[idx]
         self.precision.index_add_(0, idx.flatten(), (val*val.sum(1, keepdim=True)).flatten())
         err = F.one_hot(y, self.weight.shape[1]) - self(idx, val)
+        before_change(self.weight, idx.flatten())
         outer_add_(self.weight, idx, val/(self.ridge + self.precision[idx]), err)
-        self.importance[:] = (self.precision/(1 + self.precision))[:, None]
+        self.importance = (self.precision/(1 + self.precision))[:, None].repeat(1, self.weight.shape[1])
 
     def clear_(self, who):
         "Forget what was written for the neurons `who`"
@@ -207,10 +212,20 @@ def clear_(self:EvidenceCore,
     "Forget what was written for the neurons `who`"
     self.count[who], self.weight[who] = 0, 0
 
+# %% ../nbs/02_consolidation.ipynb #cores-validate
+@patch
+def validate(self:CoreWeights|EvidenceCore):
+    "Raise `ValueError` for numbers that no learning could have given"
+    check_within(self.weight, -1e6, 1e6, 'weight')
+    check_within(self.importance, 0, 1, 'importance')
+    for name in 'precision', 'count', 'total':
+        if hasattr(self, name): check_within(getattr(self, name), 0, 1e12, name)
+
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout
 class PlasticReadout(HostBuffers):
     "Class scores read from many neurons at once, through the correlations among them"
     host_buffers = 'counters', 'known', 'ridge'
+    large = 'lateral', 'target', 'weight', 'rows', 'waiting', 'waiting_y'
 
     @ordinary
     def __init__(self,
@@ -281,6 +296,7 @@ def take_in_(self:PlasticReadout,
             ):
     "Hebb for the neurons: among each other, and with the classes; sums of no inputs are exactly zero"
     n = len(y) if n is None else n
+    for b in (self.rows, self.lateral, self.target): before_change(b)
     self.rows[0] += sign * n
     self.rows[1] += n
     self._recount()
@@ -356,12 +372,13 @@ def fit_(self:PlasticReadout,
     "Weights that predict the classes best (ridge regression)"
     self.counters[2], self.known[1] = self.counters[1], self.known[0]
     if not len(self.lateral) or int(self.counters[1]) <= 0:
-        self.weight.zero_()
+        self.weight = torch.zeros_like(self.weight)
         return None
     free = slice(None) if frozen is None or not frozen.any() else ~frozen
     fits = [self._fit_with(free, ridge, judge) for ridge in (ridges if judge else ()) or (float(self.ridge),)]
     _, ridge, weight, score = min(fits, key=lambda fit: fit[0])
-    self.weight.copy_(weight); self.ridge.fill_(ridge)
+    self.weight = weight
+    self.ridge.fill_(ridge)
     return score
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_fit_with
@@ -388,6 +405,7 @@ def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
         if prefix + k not in state: continue
         setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
+    self.wait = len(self.waiting)
     if old: self._recount()
     shared_state(self, 'lateral target', state, prefix, load=True)
 
@@ -448,12 +466,28 @@ def validate(self:PlasticReadout):
     if self.rows.shape != (2, R) or R and int(self.rows.min()) < 0 or int(self.counters[1]) != most:
         raise ValueError('the inputs counted for each neuron do not fit')
     if (self.waiting.ndim != 2 or self.waiting_y.shape != self.waiting.shape[:1]
-        or not 0 <= n <= self.wait or len(self.waiting) != self.wait):
+        or not 0 <= n <= self.wait or not self.wait):
         raise ValueError('the inputs that wait do not fit')
     if self.known.ndim != 2 or len(self.known) != 2 or self.known.numel() and int(self.known.min()) < 0:
         raise ValueError('the inputs counted for each class do not fit')
     if n and not (0 <= int(self.waiting_y[:n].min()) and int(self.waiting_y[:n].max()) < MAX_CLASSES):
         raise ValueError('labels that wait lie out of range')
+    self._check_sums()
+
+# %% ../nbs/02_consolidation.ipynb #PlasticReadout-_check_sums
+@patch
+def _check_sums(self:PlasticReadout):
+    "Raise `ValueError` if no inputs could have made the sums: activities are not negative, (sum h)^2 <= n sum h^2"
+    size, n = self.lateral.diagonal(), self.rows[0].to(self.lateral)
+    check_within(self.weight, -1e6, 1e6, 'weights of a readout')
+    check_within(self.ridge, 1e-9, 100, 'ridge')
+    check_within(self.counters, 0, 2**40, 'inputs counted by a readout')
+    slack = 1e-3*(1 + float(size.max())) if len(size) else 0.
+    check_within(self.lateral.tril(), -slack, 1e12, 'sums of products')
+    check_within(self.target, -slack, 1e12, 'sums of activities')
+    check_within(self.target.sum(1) - (1.01*n*size.clamp(min=0)).sqrt(), -1e12, slack, 'activities beyond their squares')
+    if (size*(n == 0)).any(): raise ValueError('the sums of neurons that have seen nothing are not zero')
+    if n.any(): ridge_factor(self.lateral.clone(), float(self.ridge))
 
 # %% ../nbs/02_consolidation.ipynb #blended
 def blended(u:Tensor, # unit features, compressed to sign(x)|x|^power [B,D]
@@ -466,6 +500,8 @@ def blended(u:Tensor, # unit features, compressed to sign(x)|x|^power [B,D]
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts
 class RecentReadouts(HostBuffers):
     "Ridge readouts that forget, each at its own rate"
+    large = 'encoder', 'share', 'lateral', 'target', 'weight'
+
     @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
@@ -542,8 +578,8 @@ def _add_(self:RecentReadouts, h, y):
     h, hot = h*there[:, None], F.one_hot(y.clamp(min=0), self.target.shape[2])*there[:, None]
     left = self.lateral.new_tensor([d**self.wait for d in self.decays])[:, None, None]
     weighed = (self.share[..., None]*h).mT                                  # [L,R,wait]
-    self.lateral.mul_(left).baddbmm_(weighed, h.expand(L, -1, -1))
-    self.target.mul_(left).baddbmm_(weighed, hot.expand(L, -1, -1))
+    self.lateral = (self.lateral*left).baddbmm_(weighed, h.expand(L, -1, -1))
+    self.target = (self.target*left).baddbmm_(weighed, hot.expand(L, -1, -1))
     self.count.mul_(left[..., 0]).add_(self.share @ hot)
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-_fit_
@@ -551,7 +587,7 @@ def _add_(self:RecentReadouts, h, y):
 def _fit_(self:RecentReadouts):
     "Solve all timescales"
     L, _ = torch.linalg.cholesky_ex(self._regularised())
-    self.weight.copy_(torch.cholesky_solve(self.target, L))
+    self.weight = torch.cholesky_solve(self.target, L).contiguous()
 
 @patch
 def _regularised(self:RecentReadouts):
@@ -573,6 +609,7 @@ def widen_(self:RecentReadouts,
 @patch
 def reset_(self:RecentReadouts):
     "Forget everything"
+    for b in (self.lateral, self.target, self.weight): before_change(b)
     for b in (self.lateral, self.target, self.weight, self.count, self.waiting, self.counters): b.zero_()
     self.waiting_y.fill_(-1)
 
@@ -589,5 +626,7 @@ def validate(self:RecentReadouts):
         raise ValueError('the rows that wait for the recent readouts do not fit')
     if not (self.target.shape[2] == self.weight.shape[2] == self.count.shape[1]) or (self.count < 0).any():
         raise ValueError('the classes of the recent readouts do not fit')
+    check_within(self.weight, -1e6, 1e6, 'weights of the recent readouts')
+    check_within(self.target, -1e6, 1e6, 'sums of the recent readouts')
     if torch.linalg.cholesky_ex(self._regularised())[1].any():
         raise ValueError('the sums of the recent readouts are damaged: they are not positive')

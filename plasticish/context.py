@@ -11,7 +11,7 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .sparse_layer import outer_add_, sparse_matmul
-from .common import no_grad, ordinary
+from .common import before_change, check_within, no_grad, ordinary
 
 # %% ../nbs/03_context.ipynb #half_life
 def half_life(
@@ -23,6 +23,8 @@ def half_life(
 # %% ../nbs/03_context.ipynb #ContextWeights
 class ContextWeights(nn.Module):
     "Fast weights [H,C] that learn at `rate` and shrink by `decay` each step (Hinton & Plaut 1987; Ba et al. 2016)"
+    large = 'weight',
+
     @ordinary
     def __init__(self,
         size:int=8192, # neurons H
@@ -63,6 +65,7 @@ def learn_(self:ContextWeights,
 ):
     "Write the outer product of code and error, per neuron or as the mean of the batch"
     val = val/len(val) if published else own_share(idx, val, len(self.weight))
+    before_change(self.weight, idx.flatten())
     outer_add_(self.weight, idx, val, err*self.rate)
 
 # %% ../nbs/03_context.ipynb #ContextWeights-decay_
@@ -70,8 +73,8 @@ def learn_(self:ContextWeights,
 @no_grad
 def decay_(self:ContextWeights):
     "Decay the fast weights by one step; weights below `floor` become zero"
-    self.weight.mul_(self.decay)
-    self.weight.masked_fill_(self.weight.abs() < self.floor, 0)
+    weight = self.weight*self.decay
+    self.weight = weight.masked_fill_(weight.abs() < self.floor, 0)
 
 # %% ../nbs/03_context.ipynb #ContextWeights-clear_
 @patch
@@ -80,6 +83,7 @@ def clear_(self:ContextWeights,
     who:Tensor, # neurons [n]
 ):
     "Set the fast weights of the neurons `who` to zero"
+    before_change(self.weight, who)
     self.weight[who] = 0
 
 # %% ../nbs/03_context.ipynb #margin
@@ -153,3 +157,16 @@ def widen_(self:DriftDetector,
 def _load_from_state_dict(self:DriftDetector, state, prefix, *args):
     if prefix + 'stats' in state: self.widen_(state[prefix + 'stats'].shape[1])
     nn.Module._load_from_state_dict(self, state, prefix, *args)
+
+# %% ../nbs/03_context.ipynb #DriftDetector-validate
+@patch
+def validate(self:DriftDetector):
+    "Raise `ValueError` for numbers that no margins could have given"
+    check_within(self.stats[::2], 0, 1e12, 'samples and squares of a drift detector')
+    check_within(self.stats[1], -1e6, 1e6, 'margins of a drift detector')
+    check_within(self.level, -1e6, 1e6, 'level of a drift detector')
+
+@patch
+def validate(self:ContextWeights):
+    "Raise `ValueError` for numbers that no learning could have given"
+    check_within(self.weight, -1e6, 1e6, 'weights of the context')

@@ -123,7 +123,8 @@ class PlasticAnswer(nn.Module):
 def _tensors(self:PlasticAnswer, brain, m, stored):
     "Names and tensors of what an answer needs beside keys and layers"
     yield from (('labels', m.labels[stored]), ('temporary', m.temporary[stored].long()))
-    if m.metric is not None: yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener))
+    if m.metric is not None:
+        yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener), ('floor', m.metric._floor))
     yield from (('lasting', brain.lasting.weight), ('today', brain.today.weight), ('trust', brain.today.trust))
     if not self.reads: return
     calm, storm = brain.readout.weight, brain.storm_readout
@@ -142,7 +143,9 @@ def _votes(self:PlasticAnswer, q):
     "The votes of all neighbours and of the nearest [B,C], and the share of temporary items [B,1]"
     if self.keys is None: return [q.new_zeros(q.shape[0], self.n_classes)]*2, None
     q = F.normalize(q, dim=1)
-    if hasattr(self, 'whitener'): q = F.normalize((q - self.mean) @ self.whitener.T, dim=1)
+    if hasattr(self, 'whitener'):
+        z = (q - self.mean) @ self.whitener.T
+        q = z/torch.linalg.vector_norm(z, dim=1, keepdim=True).maximum(self.floor)
     sim, slots = self.keys(q).topk(self.k)
     labels = self.labels[slots]
     votes = [vote(sim[:, :k], labels[:, :k], self.n_classes, self.temperature) for k in (self.k, NEAR)]
@@ -193,7 +196,7 @@ class TriarchicAnswer(nn.Module):
         self.register_buffer('bias', bias.cpu())
         if self.recruited:
             self.register_buffer('mean', base.metric.mean.cpu().clone())
-            self.register_buffer('transform', base.metric.transform.cpu().clone())
+            self.register_buffer('transform', base.metric.whitener.T.contiguous().cpu())
 
     def forward(self,
                 x:Tensor # features [B,D]

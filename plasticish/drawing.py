@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import matplotlib.style, numpy as np, torch
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 from torch import Tensor, nn
 from .common import figure_style, rng_scope, seeded_iter
 
@@ -142,6 +143,28 @@ def draw_input(
         draw_sheet(ax, f/f.max().clamp(min=1e-12), GREY)
         framed(ax, color, 1.6)
     ax.set_title(title, fontsize=9, fontweight='normal', loc='center', color='black' if color == PALE else color)
+    return ax
+
+# %% ../nbs/workshop/drawing.ipynb #draw_flow
+def draw_flow(
+    ax, # axes
+    boxes:dict, # name -> (x and y of its middle, text, colour)
+    arrows:list, # (from, to) or (from, to, what flows)
+    size:tuple=(1.7, .8), # width and height of a box
+):
+    "Boxes and arrows; all dashed arrows carry what learning needs"
+    bare(ax).set(xlim=(min(b[0] for b in boxes.values()) - 1.2, max(b[0] for b in boxes.values()) + 1.2),
+                 ylim=(min(b[1] for b in boxes.values()) - .8, max(b[1] for b in boxes.values()) + .8))
+    for x, y, text, color in boxes.values():
+        ax.text(x, y, text, ha='center', va='center', fontsize=8, zorder=3)
+        ax.add_patch(FancyBboxPatch((x - size[0]/2, y - size[1]/2), *size, boxstyle='round,pad=0,rounding_size=.12',
+                                    fc='white', ec=color, lw=1.6, zorder=2))
+    for a, b, *label in arrows:
+        (x, y), (u, v), learns = boxes[a][:2], boxes[b][:2], bool(label) and label[0] == 'learns'
+        look = dict(arrowstyle='-|>', color=GREY, lw=1.1, ls='--' if learns else '-', shrinkA=0, shrinkB=0, mutation_scale=9)
+        start = (x + size[0]/2*np.sign(u - x), y) if abs(u - x) >= size[0] else (x, y + size[1]/2*np.sign(v - y))
+        end = (u - size[0]/2*np.sign(u - x), v) if abs(u - x) >= size[0] else (u, v - size[1]/2*np.sign(v - y))
+        ax.annotate('', end, start, arrowprops=look, zorder=1)
     return ax
 
 # %% ../nbs/workshop/drawing.ipynb #take

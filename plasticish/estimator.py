@@ -11,7 +11,7 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
 from .brain import PlasticBrain, ReadoutConfig, VoteConfig
-from .common import glance_card
+from .common import glance_card, whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
@@ -163,6 +163,7 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-fit
 @patch
+@whole
 def fit(self:PlasticClassifier,
         X, # features [n,D]
         y # labels [n]
@@ -172,6 +173,7 @@ def fit(self:PlasticClassifier,
     return self
 
 @patch
+@whole
 def partial_fit(self:PlasticClassifier,
                 X, # features [n,D]
                 y, # labels [n], of known and of new classes

@@ -307,17 +307,16 @@ def rows(self:Arena, index:Tensor):
 def feed(self:Arena,
     make, # callable that builds a learner
     seed:int): # fixes every draw
-    "Show the curriculum to a new learner; yield it and the seconds it took to learn after each stage"
+    "Show the curriculum to a new learner; yield it and the processor seconds it took to learn after each stage"
     c = self.curriculum
     learner = make(self.data.in_dim, self.data.n_classes, seed=seed)
     for stage in stream(self.parts, seed, self.batch_size, c.epochs, c.blur):
         spent = 0.
         for batch in map(self.rows, stage):
-            t = time.perf_counter(); learner.partial_fit(*batch); spent += time.perf_counter() - t
-        t = time.perf_counter()
+            t = time.process_time(); learner.partial_fit(*batch); spent += time.process_time() - t
+        t = time.process_time()
         if c.boundaries: learner.end_phase()
-        learner.predict(self.parts[0].features[:1].clone())   # what is put off until asked counts as learning
-        yield learner, spent + time.perf_counter() - t
+        yield learner, spent + time.process_time() - t
 
 # %% ../nbs/08_experiments.ipynb #Arena-unit
 @patch
@@ -326,20 +325,25 @@ def unit(self:Arena,
     seed:int,
     split:str, # 'valid' or 'test'
     at_end=lambda learner: None, # called with the learner after the last stage
+    along:bool=True, # is it asked after each stage, or after the last only?
 ) -> list:
     "One learner, one seed: a dict per (phase, task)"
-    rows, met, tasks = [], set(), self.curriculum.tasks()
+    rows, met, tasks, spent = [], set(), self.curriculum.tasks(), 0.
     judges = [self.data.judge(split, t) for t in tasks]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for stage, (learner, seconds) in zip(self.curriculum.stages, self.feed(make, seed)):
             met |= set(stage.classes)
+            spent += seconds
+            if not along and stage is not self.curriculum.stages[-1]: continue
+            t = time.process_time(); learner.predict(self.parts[0].features[:1].clone())
+            seconds, spent = spent + time.process_time() - t, 0.    # what is put off until asked counts as learning
             for task, judge in zip(tasks, judges):
                 if not met.issuperset(task.classes): continue
-                t = time.perf_counter(); correct = judge.correct(learner.predict)
+                t = time.process_time(); correct = judge.correct(learner.predict)
                 rows.append(dict(
                     phase=stage.name, task=task.name, accuracy=correct.float().mean().item(), seconds=seconds,
-                    asked=time.perf_counter() - t, bytes=learner.nbytes(), n=len(correct), correct=_pack(correct)))
+                    asked=time.process_time() - t, bytes=learner.nbytes(), n=len(correct), correct=_pack(correct)))
         at_end(learner)
     return rows
 
@@ -709,9 +713,47 @@ def against(
         best, rival = mean[us].idxmax(), mean.drop(us).idxmax()
         d = (by_seed[best] - by_seed[rival]).dropna()
         half = stats.t.ppf((1 + level)/2, len(d) - 1)*stats.sem(d) if len(d) > 1 else math.nan
-        rows.append({'set': name, 'ours': best, value: mean[best], 'best rival': rival, f'its {value}': mean[rival],
-                     'difference': d.mean(), 'low': d.mean() - half, 'high': d.mean() + half, 'seeds': len(d)})
-    return pd.DataFrame(rows).set_index('set')
+        m = d.mean()
+        rows.append([name, best, mean[best], rival, mean[rival], m, m - half, m + half, len(d)])
+    columns = 'set', 'ours', value, 'best rival', f'its {value}', 'difference', 'low', 'high', 'seeds'
+    return pd.DataFrame(rows, columns=columns).set_index('set')
+
+# %% ../nbs/08_experiments.ipynb #by_window
+def by_window(
+    cells, # table of cells with a curve
+    names, # of sets that have one order only
+): # pandas.DataFrame
+    "Cells of these sets with a row per point of the first run's curve, not per seed; the others as they are"
+    import pandas as pd
+    one = cells['set'].isin(names)
+    first = cells[one & (cells.seed == 0)]
+    first = first.assign(seed=first.curve.map(lambda c: range(len(c)))).explode(['curve', 'seed'])
+    return pd.concat([cells[~one], first.assign(accuracy=first.curve.astype(float))])
+
+# %% ../nbs/08_experiments.ipynb #standings
+def standings(
+    cells, # table of cells, one row per (set, learner, seed)
+    ours, # labels of our learners
+    bound:str='joint softmax', # label that is shown beside them
+    paired=None, # cells whose seeds are paired; None: the same
+)->str: # a table in Markdown
+    "Per set ours, the best rival and the bound, as 'mean ± sd'; bold where the paired interval is clear of zero"
+    paired, g = cells if paired is None else paired, cells.groupby(['set', 'learner']).accuracy
+    mean, sd = g.mean(), g.std()
+    shown = {k: f'{mean[k]:.1f}' + ('' if math.isnan(sd[k]) else f' ± {sd[k]:.1f}') for k in mean.index}
+    verdict = {o: against(paired[~paired.learner.isin({*ours} - {o})], [o], (bound,)) for o in ours}
+    bold = lambda text, sure: f'**{text}**' if sure else text
+    rows = [['set', 'runs', *ours, 'best rival', bound], ['---']*(len(ours) + 4)]
+    for name in cells['set'].unique():
+        here = {o: t.loc[name] for o, t in verdict.items() if name in t.index}
+        if not here: continue
+        rival = next(iter(here.values()))['best rival']
+        runs = cells[(cells['set'] == name) & cells.learner.isin(ours)].seed.nunique()
+        us = [bold(shown.get((name, o), '–'), o in here and here[o].low > 0) for o in ours]
+        beaten = all(t.high < 0 for t in here.values())
+        best = f'{bold(shown[name, rival], beaten)} {rival}'
+        rows.append([name, str(runs), *us, best, shown.get((name, bound), '–')])
+    return '\n'.join(f'| {" | ".join(r)} |' for r in rows)
 
 # %% ../nbs/08_experiments.ipynb #lesson
 def lesson(
@@ -719,24 +761,32 @@ def lesson(
     make, # callable that builds a learner
     seed:int=0, # fixes every draw
     split:str='test', # 'valid' or 'test'
+    along:bool=True, # is it asked after each stage, or after the last only?
 ) -> dict: # accuracy, anytime and curve in percent; ece, nll; seconds to learn and to ask; MB
     "What one learner reaches in one pass"
     told, tasks, stages = {}, arena.curriculum.tasks(), arena.curriculum.stages
-    whole = arena.data.judge(split, *tasks)
-    rows = arena.unit(make, seed, split, lambda learner: told.update(whole.calibration(learner.shares)))
-    name, met, curve = {(t.classes, t.domain): t.name for t in tasks}, set(), []
+    whole, held = arena.data.judge(split, *tasks), _joined([arena.data.part('valid', t) for t in tasks])
+    def at_end(learner): learner.temper(*held[:]); told.update(whole.calibration(learner.shares))
+    rows = arena.unit(make, seed, split, at_end, along)
+    spent, last = {r['phase']: r['seconds'] for r in rows}, [r for r in rows if r['phase'] == stages[-1].name]
+    right, n = sum(r['n']*r['accuracy'] for r in last), sum(r['n'] for r in last)
+    return dict(accuracy=100*right/n, **(_along(arena, rows) if along else {}), **told,
+                seconds=sum(spent.values()), asked=sum(r['asked'] for r in rows), MB=rows[-1]['bytes']/1e6)
+
+def _along(arena, rows):
+    "What the answers after each stage say: curve, anytime, forgetting, aia"
+    tasks, stages, met, curve = arena.curriculum.tasks(), arena.curriculum.stages, set(), []
+    name = {(t.classes, t.domain): t.name for t in tasks}
     for s in stages:
         met.add(name[s.classes, s.domain])
         n = np.array([(r['n'], r['n']*r['accuracy']) for r in rows if r['phase'] == s.name and r['task'] in met]).sum(0)
         curve.append(100*n[1]/n[0])
-    spent = {r['phase']: r['seconds'] for r in rows}
     R = np.full((len(stages), len(tasks)), np.nan)
     at = {s.name: i for i, s in enumerate(stages)}, {t.name: i for i, t in enumerate(tasks)}
     for r in rows: R[at[0][r['phase']], at[1][r['task']]] = r['accuracy']
     more = {k: 100*v for k, v in continual_metrics(R).items() if v is not None} if len(stages) == len(tasks) else {}
-    return dict(accuracy=curve[-1], anytime=anytime_accuracy(curve, [len(p) for p in arena.parts]),
-                curve=[round(c, 3) for c in curve], **{k: more[k] for k in ('forgetting', 'aia') if k in more}, **told,
-                seconds=sum(spent.values()), asked=sum(r['asked'] for r in rows), MB=rows[-1]['bytes']/1e6)
+    return dict(anytime=anytime_accuracy(curve, [len(p) for p in arena.parts]), curve=[round(c, 3) for c in curve],
+                **{k: more[k] for k in ('forgetting', 'aia') if k in more})
 
 # %% ../nbs/08_experiments.ipynb #prequential
 def prequential(
@@ -764,7 +814,7 @@ def prequential(
 # %% ../nbs/08_experiments.ipynb #through_blur
 def through_blur(
     make, # callable that builds a learner
-    features:dict, # 'train' and 'test': `FeatureDataset`
+    features:dict, # 'train', 'valid' and 'test': FeatureDataset
     parts:list, # row numbers of the training set, per task
     seed:int=0, # fixes every draw
     batch:int=32, # rows that are learned at once
@@ -779,6 +829,7 @@ def through_blur(
         learner.partial_fit(x, y); seen |= set(y.tolist()); done = min(i + batch, len(order))
         if done//every > i//every or done == len(order):
             curve.append(100*sealed.correct(learner.predict, classes=seen).float().mean().item()); rows.append(done)
+    learner.temper(*features['valid'][:])
     return dict(accuracy=curve[-1], anytime=anytime_accuracy(curve, np.diff(rows, prepend=0)),
                 curve=[round(c, 3) for c in curve], **sealed.calibration(learner.shares))
 

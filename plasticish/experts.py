@@ -9,7 +9,7 @@ __all__ = ['log_shares', 'pooled', 'ExpertPool']
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import no_grad
+from .common import check_within, no_grad
 
 # %% ../nbs/workshop/experts.ipynb #log_shares
 def log_shares(p:Tensor, # probabilities, of any shape
@@ -116,7 +116,10 @@ def fit_(self:ExpertPool,
 @patch
 def validate(self:ExpertPool):
     "Raise `ValueError` if the weights could not have been learned"
-    if (self.weight < 0).any(): raise ValueError('the weights of a pool: expected none below zero')
+    check_within(self.weight, 0, 1e6, 'the weights of a pool')
+    check_within(self.gain, -1e12, 1e12, 'the gain of a pool')
+    slack = 1e-4*float(self.curvature.abs().max())
+    check_within(self.curvature - self.curvature.T, -slack, slack, 'asymmetry of the curvature of a pool')
     if torch.linalg.cholesky_ex(self.curvature)[1]: raise ValueError('the curvature of a pool is not positive')
 
 # %% ../nbs/workshop/experts.ipynb #specialist

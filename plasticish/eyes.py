@@ -455,13 +455,17 @@ def _drop_classifier(net, name):
     return last.in_features
 
 # %% ../nbs/00_eyes.ipynb #_imagenet_state
-def _imagenet_state(name):
-    "torchvision's ImageNet weights; without network or file, an error that says what to do"
+def _imagenet_file(name):
+    "torchvision's ImageNet weights, and the file that holds them once they are downloaded"
     from torchvision.models import get_model_weights
     weights = get_model_weights(name).DEFAULT
+    return weights, Path(torch.hub.get_dir())/'checkpoints'/Path(weights.url).name
+
+def _imagenet_state(name):
+    "torchvision's ImageNet weights; without network or file, an error that says what to do"
+    weights, file = _imagenet_file(name)
     try: return weights.get_state_dict(progress=False, check_hash=True)
     except OSError as e:
-        file = Path(torch.hub.get_dir())/'checkpoints'/Path(weights.url).name
         raise FileNotFoundError(
             f"weights: expected ImageNet weights of {name} in {file.name}, and they could not be downloaded ({e}). "
             f"Put the file at {file}, or use weights=\"bundled\", which needs neither file nor network") from None
@@ -538,6 +542,23 @@ class PretrainedEyes(nn.Module):
     def _apply(self, fn, *args, **kwargs):
         self.__dict__.pop('_fast', None)
         return super()._apply(fn, *args, **kwargs)
+
+# %% ../nbs/00_eyes.ipynb #usual_eyes
+def usual_eyes(
+    device: str | torch.device = 'cpu',  # where to compute
+    precision: str = 'auto',  # as in `PretrainedEyes`
+) -> PretrainedEyes:
+    "The default eyes, if their weights are at hand; else a `ValueError`, and no download"
+    _, file = _imagenet_file('resnet18')
+    if file.is_file(): return PretrainedEyes(device, precision=precision)
+    raise ValueError(f'x: expected features, for this brain has no eyes and the default weights are not in {file}; '
+                     'for images give it eyes=PretrainedEyes(), which downloads them, '
+                     'or eyes=PretrainedEyes(weights="bundled")')
+
+def eyes_of(brain):
+    "The eyes that a brain has been given; None if it has none"
+    own = vars(brain)
+    return own['_eye'] if '_eye' in own else getattr(brain, 'eye', getattr(brain, 'eyes', None))
 
 # %% ../nbs/00_eyes.ipynb #_fold_batch_norm
 def _fold_batch_norm(net):

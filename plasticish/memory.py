@@ -14,12 +14,13 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, bf16_is_native, check_count, check_device,
-    check_features, check_moved, check_number, from_bytes, glance_card, in_turn, load_whole, log, no_grad, ordinary,
+    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_device,
+    check_features, check_gap, check_moved, check_number, check_within, from_bytes, glance_card, in_turn, load_whole,
+    log, no_grad, ordinary, snapshot, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
-    INDEXES, MAX_GPU_K, STORAGE, faiss_is_there, fingerprints, pack, piece_width, pq_decode,
+    INDEXES, MAX_GPU_K, STORAGE, FaissIndex, faiss_is_there, fingerprints, pack, piece_width, pq_decode,
     pq_encode, recall_of, train_codebook, unpack,
 )
 from .sparse_layer import PlasticMetric
@@ -57,6 +58,9 @@ class BankConfig:
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank
 class EpisodicMemoryBank(HostBuffers):
     "A bounded set of labelled examples that answers by the vote of the nearest"
+    _columns = 'scale', 'length', 'priority', 'labels', 'ids', 'phases', 'steps', 'temporary'
+    large = 'keys', 'owners', 'codebook', *_columns
+
     @ordinary
     def __init__(self,
                  input_dim:int=512, # width D of the features
@@ -71,7 +75,8 @@ class EpisodicMemoryBank(HostBuffers):
                  **moved # arguments of 0.3 that are settings of `store` now
                 ):
         super().__init__()
-        check_moved(moved, dict.fromkeys(BankConfig.__annotations__, 'store=BankConfig({}=…)'))
+        check_moved(moved, dict.fromkeys(BankConfig.__annotations__, 'store=BankConfig({}=…)')
+                    | dict(timid='store=BankConfig(storm_penalty=…)'))
         if store is not None and not isinstance(store, BankConfig):
             raise TypeError(f'store: expected a BankConfig or None, got {store!r}')
         self.input_dim, self.memory_size, self.k_neighbors = input_dim, memory_size, k_neighbors
@@ -135,9 +140,11 @@ def _on_disk(path, N, D, dtype):
 def _owned(self:EpisodicMemoryBank, slots, ids):
     "Around a change of keys: a file of keys says at every moment which of its rows are whole"
     if self.path is not None:
+        for b, at in ((self.head, None), (self.owners, slots)): before_change(b, at)
         self.generation = int(self.head[1].add_(1))
         self.head[0].clamp_(min=int(self.counters[2]))
         self.owners[slots] = torch.where(self.owners[slots] == ids, ids, -1)
+    self._before_write(slots)
     yield
     if self.path is not None: self.owners[slots] = ids
 
@@ -308,7 +315,7 @@ def from_all(self:EpisodicMemoryBank,
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-train_codes
 @patch
-@in_turn
+@whole
 def train_codes(self:EpisodicMemoryBank,
                 x:Tensor # features [B,D] of any length, like those to come; B >= 2560, ten for each of 256 codes
                ):
@@ -320,7 +327,7 @@ def train_codes(self:EpisodicMemoryBank,
     if len(x) < 2560:
         raise ValueError(f"storage: pq learns its code book from at least 2560 features, got {len(x)}; "
                          "give train_codes that many before the first update")
-    self.codebook.copy_(train_codebook(x, self.seed))
+    self.codebook = train_codebook(x, self.seed).to(self.codebook)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-as_kept
 @patch
@@ -349,12 +356,13 @@ def _lengths(self:EpisodicMemoryBank, x, temporary):
     return full / self.metric.length(x)
 
 @patch
-@in_turn
+@whole
 def refresh(self:EpisodicMemoryBank):
     "Bring the metric, and the length of every key in it, up to date"
     if self.metric is None: return
     self._check_file()
     self.metric.fit_()
+    before_change(self.length)
     for s in self._own_slices(8192):
         self.length[s] = self._lengths(self.values(s), self.temporary[s])
     self._faiss = None
@@ -362,16 +370,14 @@ def refresh(self:EpisodicMemoryBank):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
 @patch
 def _drop_from_index(self:EpisodicMemoryBank, slots):
-    f, gone = self._faiss, slots[self.ids[slots] >= 0]
-    if f is None or not len(gone): return
-    if hasattr(f['index'], 'getDevice'): f['gone'] += len(gone)     # on a GPU they stay
-    else: f['index'].remove_ids(self._tags(gone))
+    gone = slots[self.ids[slots] >= 0]
+    if self._faiss is not None and len(gone): self._faiss.remove_(self._tags(gone))
 
 @patch
-def _add_to_index(self:EpisodicMemoryBank, slots):
-    f = self._faiss
+def _add_to_index(self:EpisodicMemoryBank, slots, f=None):
+    f = f or self._faiss
     if f is None or not len(slots): return
-    for s in slots.split(65536): f['index'].add_with_ids(self._vectors(s), self._tags(s))
+    for s in slots.split(65536): f.index.add_with_ids(self._vectors(s), self._tags(s))
 
 @patch
 def _tags(self:EpisodicMemoryBank, slots):
@@ -381,7 +387,7 @@ def _tags(self:EpisodicMemoryBank, slots):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-update
 @patch
 @no_grad
-@in_turn
+@whole
 def update(self:EpisodicMemoryBank,
            x:Tensor, # features [B,D] of any length; of several processes, each brings its own
            y:Tensor, # labels [B]
@@ -391,12 +397,14 @@ def update(self:EpisodicMemoryBank,
     "Store examples"
     check_phase(phase)
     x = check_rows(x, self.input_dim).to(self.keys.device)
-    x, y = all_rows(x, check_targets(y, self.num_classes, len(x)).to(x.device))
+    y = check_targets(y, self.num_classes, len(x)).to(x.device)
+    if self.metric is not None and self.num_classes is None: check_gap(y, max(self.n_classes, len(self.metric.count)))
+    x, y = all_rows(x, y)
     return self._store(x, y, phase, temporary)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_store
 @patch
-@in_turn
+@whole
 def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     "Store the examples of all processes"
     self._check_shard()
@@ -408,10 +416,11 @@ def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     ids = torch.arange(first, first + len(y), device=y.device)
     if self.path is not None: self.head[0] = first + len(y)
     if self.metric is not None and not temporary: self.metric.update_(x, y)
-    self._drop_from_index(slots)
-    self.temporary[slots] = temporary
     own = self.local_slots(slots)
-    with self._owned(slots, ids[rows]): self.keys[self._row(slots[own])] = keys[rows[own]]
+    with self._owned(slots, ids[rows]):
+        self._drop_from_index(slots)
+        self.keys[self._row(slots[own])] = keys[rows[own]]
+    self.temporary[slots] = temporary
     self.scale[slots], self.length[slots] = scale[rows], self._lengths(x[rows], self.temporary[slots])
     self.labels[slots], self.ids[slots], self.priority[slots] = y[rows], ids[rows], priority[rows]
     self.phases[slots], self.steps[slots] = self._phase_code(phase), step
@@ -422,6 +431,16 @@ def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     self._add_to_index(slots)
     self._index_new(keys[rows], slots)
     return ids
+
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_before_write
+@patch
+def _before_write(self:EpisodicMemoryBank, slots):
+    "Note what these slots hold, a slice of all or indices, for the case that the call in progress fails"
+    own = slots if isinstance(slots, slice) else self._row(slots[self.local_slots(slots)])
+    for b, at in ((self.keys, own), *((getattr(self, name), slots) for name in self._columns)): before_change(b, at)
+
+@patch
+def _after_undo(self:EpisodicMemoryBank): self._known = self._faiss = None # they can be made again
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_check_shard
 @patch
@@ -467,7 +486,7 @@ def _place(self:EpisodicMemoryBank, y, priority, temporary):
 @patch
 def _phase_code(self:EpisodicMemoryBank, phase):
     if phase is None: return -1
-    if phase not in self.phase_names: self.phase_names.append(phase)
+    if phase not in self.phase_names: self.phase_names = [*self.phase_names, phase]
     return self.phase_names.index(phase)
 
 # %% ../nbs/04_memory.ipynb #fingerprints
@@ -698,7 +717,7 @@ def select(self:EpisodicMemoryBank,
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-forget
 @patch
 @no_grad
-@in_turn
+@whole
 def forget(self:EpisodicMemoryBank,
            ids=None, # item ids; give exactly one of the three, as in `select`
            label:int=None, # a class
@@ -723,7 +742,7 @@ def forget(self:EpisodicMemoryBank,
 def _keep(self:EpisodicMemoryBank, stay, rows=None):
     "Keep only the items in the slots `stay`, in that order; their keys are in `rows`, if not there"
     ids, n, whole = self.ids[stay], len(stay), self._all_keys()
-    columns = (self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps, self.temporary)
+    columns = [getattr(self, name) for name in self._columns]
     with self._owned(slice(None), F.pad(ids, (0, self.memory_size - n), value=-1)):
         for b in (whole, *columns):
             b[:n] = b[stay if rows is None or b is not whole else rows]
@@ -749,7 +768,7 @@ def _recount(self:EpisodicMemoryBank):
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-clear
 @patch
-@in_turn
+@whole
 def clear(self:EpisodicMemoryBank):
     "Forget everything; ids go on counting"
     self.forget(ids=self.ids[:self.count])
@@ -763,64 +782,32 @@ def _vectors(self:EpisodicMemoryBank, slots):
     x = x if self.metric is None else self.metric(x)
     return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.).to(x)[:, None]).cpu().numpy()
 
-@patch
-def _to_gpu(self:EpisodicMemoryBank, index):
-    "The index on the GPU that holds the keys, if there is one and FAISS can use it"
-    import faiss
-    can = hasattr(faiss, 'StandardGpuResources') and faiss.get_num_gpus()
-    if self.keys.device.type != 'cuda' or not can: return index
-    home = faiss.StandardGpuResources()
-    index = faiss.index_cpu_to_gpu(home, self.keys.device.index or 0, index)
-    index.referenced_objects = [home]                          # lives as long as the index
-    return index
-
-# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_make_index
-@patch
-def _make_index(self:EpisodicMemoryBank, kind):
-    import faiss
-    n, d = self.count, self.input_dim
-    flat = faiss.IndexFlatIP(d)
-    if kind == 'flat': return faiss.IndexIDMap2(flat)
-    cells = max(1, min(int(n ** .5), n // 39))
-    index = self._to_gpu(faiss.IndexIVFFlat(flat, d, cells, faiss.METRIC_INNER_PRODUCT))
-    pick = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))[:64 * cells].to(self.keys.device)
-    index.train(self._vectors(pick))
-    return index
-
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_tune
 @patch
 def _tune(self:EpisodicMemoryBank, f, queries=128):
     g = torch.Generator().manual_seed(self.seed + 1)
     pick = torch.randperm(self.count, generator=g)[:queries].to(self.keys.device)
-    q, k, index = self.values(pick), min(self.k_neighbors, self.count), f['index']
+    q, k = self.values(pick), min(self.k_neighbors, self.count)
     true = self._search_torch(F.normalize(q, dim=1), k)[1]
-    def good(probes):
-        index.nprobe = probes
-        return recall_of(self._search_faiss(q, k, f)[1], true) >= (1 + self.target) / 2
-    low, high = 0, 1
-    while high < index.nlist and not good(high): low, high = high, min(2 * high, index.nlist)
-    while high - low > 1:
-        mid = (low + high) // 2
-        low, high = (low, mid) if good(mid) else (mid, high)
-    index.nprobe = high
+    f.tune_(lambda: recall_of(self._search_faiss(q, k, f)[1], true) >= (1 + self.target) / 2)
+    log.info('memory: built an index of %s items in %s cells, of which a query opens %s',
+             self.count, f.index.nlist, f.index.nprobe)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_indexed
 @patch
 def _indexed(self:EpisodicMemoryBank, kind):
     f = self._faiss
-    if f is not None and f['kind'] == kind:
-        if kind == 'flat' or self.count <= 2 * f['built'] and f['gone'] <= self.count // 4: return f
-    f = self._faiss = dict(kind=kind, built=self.count, index=self._make_index(kind), gone=0)
-    self._add_to_index(torch.arange(self.count, device=self.keys.device))
-    if kind == 'ivf':
-        self._tune(f)
-        log.info('memory: built an index of %s items in %s cells, of which a query opens %s',
-                 self.count, f['index'].nlist, f['index'].nprobe)
+    if f is not None and f.kind == kind and f.fits(self.count): return f
+    f = FaissIndex(kind, self.input_dim, self.keys.device, self.seed)
+    f.build_(self.count, self._vectors)
+    self._add_to_index(torch.arange(self.count, device=self.keys.device), f)
+    if kind == 'ivf': self._tune(f)
+    self._faiss = f
     return f
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-reindex
 @patch
-@in_turn
+@whole
 def reindex(self:EpisodicMemoryBank):
     "Bring the metric and the search index up to date now, rather than in a later query"
     self.refresh()
@@ -830,17 +817,9 @@ def reindex(self:EpisodicMemoryBank):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search_faiss
 @patch
 def _search_faiss(self:EpisodicMemoryBank, q, k, f):
-    q = q if self.metric is None else self.metric(q)
-    most = k + min(f['gone'], max(0, MAX_GPU_K - k))            # as many as are gone may have to be skipped
-    wide = min(2*k, most)
-    while True:
-        sim, tags = (torch.from_numpy(a).to(self.keys.device) for a in f['index'].search(q.cpu().numpy(), wide))
-        slots = tags % self.memory_size
-        there = (tags >= 0) & (self.ids[slots] == tags // self.memory_size)
-        if wide == most or (there.sum(1) >= k).all(): break
-        wide = min(2*wide, most)
-    sim, best = sim.masked_fill_(~there, -1.).topk(k, dim=1)
-    return sim, slots.masked_fill_(~there, -1).gather(1, best)
+    def there(tags): return self.ids[tags % self.memory_size] == tags // self.memory_size
+    sim, tags = f.search(q if self.metric is None else self.metric(q), k, there)
+    return sim, torch.where(tags < 0, -1, tags % self.memory_size)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-recall
 @patch
@@ -883,7 +862,9 @@ def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     keys = state.get(prefix + 'keys')
     if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype:
         kind = _kept_as(keys)
-        if 'pq' not in (self.storage, kind): self.keys, self.storage = self.keys.to(keys.dtype), kind
+        if 'pq' not in (self.storage, kind):
+            log.warning('keys in %s, as in the state loaded; before, they were in %s', kind, self.storage)
+            self.keys, self.storage = self.keys.to(keys.dtype), kind
     if world > 1 and keys is not None and len(keys) == self.memory_size: state[prefix + 'keys'] = keys[rank::world]
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
@@ -895,6 +876,9 @@ def validate(self:EpisodicMemoryBank):
     n, nxt, ids = self.counters[:3].tolist()
     if not (0 <= n <= self.memory_size and 0 <= nxt < self.memory_size and int(self.counters.min()) >= 0):
         raise ValueError(f'counters: expected at most {self.memory_size} items, got {n}, next {nxt}')
+    check_within(self.counters, 0, 2**40, 'counters')
+    if self.path is None and self.keys.is_floating_point(): check_within(self.keys, -1.1, 1.1, 'keys')
+    for name, high in dict(scale=1e6, length=1e6, priority=1).items(): check_within(getattr(self, name), 0, high, name)
     here, labels = self.ids[:n], self.labels[:n]
     if n and (int(here.min()) < 0 or int(here.max()) >= ids or len(here.unique()) < n):
         raise ValueError('ids: expected different ones that were given out')
@@ -912,6 +896,12 @@ def validate(self:EpisodicMemoryBank):
 def load_state_dict(self:EpisodicMemoryBank, state_dict, strict:bool=True, assign:bool=False):
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
     return load_whole(self, state_dict, strict, assign)
+
+@patch
+@in_turn
+def state_dict(self:EpisodicMemoryBank, **kwargs): # as in torch
+    "As in torch, but a copy of one moment"
+    return snapshot(self, **kwargs)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_leave_out_lost
 @patch

@@ -45,6 +45,10 @@ class Learner:
         x:Tensor # features [B,D]
     )->Tensor|None:
         "Class probabilities [B,C] of features [B,D], or None from a learner that gives none"
+    def temper(self,
+        x:Tensor,  # features [B,D] that were not learned
+        y:Tensor): # labels [B]
+        "Fit what turns scores into shares; nothing, unless the learner has a temperature"
     def end_phase(self): "Called after a stage, if the curriculum gives boundaries"
     def nbytes(self) -> int:
         "Bytes of everything that was learned or kept"
@@ -138,6 +142,7 @@ class Ridge(Learner):
     "Ridge regression on one-hot targets from accumulated sums"
     name, order_free = 'ridge', True
     late:tuple[str, ...] = ('ridge',)
+    temperature = 1.
     def __init__(self,
         in_dim, n_classes, seed=0,
         ridge=1., # weight of the penalty
@@ -156,9 +161,12 @@ class Ridge(Learner):
     def learn(self, x, y):
         self.pending.append((x, y)); self.stale = True
         if sum(len(x) for x, _ in self.pending) >= self.wait: self.absorb()
-    def answer(self, x):
+    def scores(self, x):
+        "Regressed targets [B,C] of features `x` [B,D]"
         if self.stale: self.W, self.stale = self.solve(), False
-        return (self.features(x) @ self.W).argmax(1)
+        return self.features(x) @ self.W
+    def answer(self, x): return self.scores(x).argmax(1)
+    def shares(self, x): return (self.scores(x)/self.temperature).softmax(1)
 
 # %% ../nbs/workshop/rivals.ipynb #Ridge-solve
 @patch
@@ -177,6 +185,13 @@ def solve(self:Ridge):
     U, bad = torch.linalg.cholesky_ex(A, upper=True)
     if bad: raise ValueError(f'ridge: {self.ridge} is too small for {self.G.dtype} sums of this size')
     return torch.cholesky_solve(self.C, U, upper=True).float()
+
+# %% ../nbs/workshop/rivals.ipynb #Ridge-temper
+@patch
+def temper(self:Ridge, x:Tensor, y:Tensor):
+    "The temperature with the least log loss on rows [B,D] that were not learned (Guo et al. 2017)"
+    s = self.scores(x)
+    self.temperature = float(min(10.**np.arange(-3, 1.01, .05), key=lambda t: F.cross_entropy(s/t, y).item()))
 
 # %% ../nbs/workshop/rivals.ipynb #RanPAC
 class RanPAC(Ridge):
@@ -408,8 +423,6 @@ class KLDA(Ridge):
         "Discriminants [B,C] of features `x` [B,D]; -inf for classes never seen"
         if self.stale: self.W, self.stale = self.solve(), False
         return (self.features(x) @ self.W[:-1] + self.W[-1]).masked_fill(self.count == 0, -math.inf)
-    def answer(self, x): return self.scores(x).argmax(1)
-    def shares(self, x): return self.scores(x).softmax(1)
 
 # %% ../nbs/workshop/rivals.ipynb #KLDA-solve
 @patch
@@ -510,6 +523,7 @@ class Scaled(Learner):
     def learn(self, x, y): self.scale.update(x); self.inner.partial_fit(self.scale(x), y)
     def answer(self, x): return self.inner.predict(self.scale(x))
     def shares(self, x): return self.inner.shares(self.scale(x))
+    def temper(self, x, y): self.inner.temper(self.scale(x), y)
     def end_phase(self): self.inner.end_phase()
 
 # %% ../nbs/workshop/rivals.ipynb #weighted_vote

@@ -4,15 +4,17 @@
 
 # %% ../nbs/workshop/storms.ipynb #imports
 from __future__ import annotations
-import math
+import io, math
 from collections.abc import Callable
-import torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from fastcore.meta import delegates
+from PIL import Image
 from torch import Tensor
-from .common import IMAGENET_MEAN, IMAGENET_STD
+from .common import IMAGENET_MEAN, IMAGENET_STD, check_count
 
 # %% auto #0
-__all__ = ['STORMS', 'invert_tensor', 'invert_colors', 'add_noise', 'blur_image', 'change_contrast', 'occlude', 'dead_rows']
+__all__ = ['STORMS', 'CORRUPTIONS', 'invert_tensor', 'invert_colors', 'add_noise', 'blur_image', 'change_contrast', 'occlude',
+           'dead_rows', 'corrupt']
 
 # %% ../nbs/workshop/storms.ipynb #in_pixels
 def in_pixels(
@@ -149,3 +151,170 @@ def dead_rows(
 # %% ../nbs/workshop/storms.ipynb #code-storms-dict-inversion-invert-colors-nois
 STORMS = dict(inversion=invert_colors, noise=add_noise, blur=blur_image, contrast=change_contrast,
               occlusion=occlude, dead_rows=dead_rows)
+
+# %% ../nbs/workshop/storms.ipynb #_resample
+def _resample(p, move):
+    "Images [B,C,H,W] read at their pixels plus `move` [B,H,W,2] (right, down), in pixels; borders are mirrored"
+    B, _, H, W = p.shape
+    y, x = torch.meshgrid(torch.arange(H, device=p.device), torch.arange(W, device=p.device), indexing='ij')
+    at = torch.stack([x, y], -1) + move                                   # [B,H,W,2]
+    at = (2*at + 1)/torch.tensor([W, H], device=p.device) - 1             # -1 to 1 from edge to edge
+    return F.grid_sample(p, at.to(p), padding_mode='reflection', align_corners=False)
+
+def _zoomed(p, by):
+    "The middle of [B,C,H,W], enlarged `by` >= 1"
+    B, _, H, W = p.shape
+    grid = F.affine_grid(torch.eye(2, 3, device=p.device).expand(B, 2, 3)/by, list(p.shape), align_corners=False)
+    return F.grid_sample(p, grid.to(p), padding_mode='reflection', align_corners=False)
+
+# %% ../nbs/workshop/storms.ipynb #_noises
+def _gaussian_noise(p, sd, g): return p + sd*torch.randn(p.shape, generator=g).to(p)
+
+def _shot_noise(p, photons, g): return torch.poisson(p.float().cpu()*photons, generator=g).to(p)/photons
+
+def _impulse_noise(p, share, g):
+    draw = torch.rand(p.shape, generator=g).to(p)
+    return torch.where(draw < share/2, 0., torch.where(draw < share, 1., p))
+
+# %% ../nbs/workshop/storms.ipynb #_blurs
+def _defocus(p, c, g):
+    "A disk of radius c[0], smoothed by c[1]"
+    (radius, alias), u, C = c, p.shape[2]/32, p.shape[1]
+    r = max(2, math.ceil(radius*u) + 1)
+    d = torch.arange(-r, r + 1.)
+    disk = (d[:, None]**2 + d**2 <= (radius*u)**2).float()
+    k = _blur((disk/disk.sum())[None, None], alias*u).to(p).expand(C, 1, -1, -1)
+    return F.conv2d(F.pad(p, (r, r, r, r), mode='reflect'), k, groups=C)
+
+def _glass(p, c, g):
+    "Blur, let each pixel change places with a near one, blur"
+    sigma, rounds = c
+    q, u = _blur(p, sigma*p.shape[2]/32).clone(), max(1, round(p.shape[2]/32))
+    B, _, H, W = q.shape
+    who = torch.arange(B, device=p.device)
+    for _ in range(rounds):
+        for i in range(H - 1, u - 1, -1):
+            for j in range(W - 1, u - 1, -1):
+                di, dj = torch.randint(0, u + 1, (2, B), generator=g).to(p.device)
+                here, there = q[:, :, i, j].clone(), q[who, :, i - di, j - dj]
+                q[:, :, i, j], q[who, :, i - di, j - dj] = there, here
+    return _blur(q, sigma*p.shape[2]/32)
+
+def _motion(p, c, g, angles=(-math.pi, math.pi)):
+    "A one-sided Gaussian of width c[1] along a line of 2 c[0] + 1 pixels, in a direction of its own for each image"
+    (radius, sigma), u = c, p.shape[2]/32
+    angle = angles[0] + (angles[1] - angles[0])*torch.rand(len(p), generator=g).to(p)
+    step = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None]      # [B,1,1,2]
+    w = torch.exp(-torch.arange(2*round(radius*u) + 1.)**2/(2*(sigma*u)**2))
+    return sum(v*_resample(p, i*step.expand(-1, *p.shape[2:], -1)) for i, v in enumerate((w/w.sum()).tolist()) if v > 1e-4)
+
+def _zoom_blur(p, most, g):
+    steps = round(100*(most - 1)) + 1
+    return (p + sum(_zoomed(p, 1 + i/100) for i in range(steps)))/(steps + 1)
+
+# %% ../nbs/workshop/storms.ipynb #_plasma
+def _plasma(B, side, decay, g):
+    "Fractal noise [B,1,n,n] from 0 to 1, n the power of two that holds `side`"
+    n = 2**max(1, math.ceil(math.log2(side)))
+    m, step, wobble = torch.zeros(B, n, n), n, 100.
+    def mean(total): return total/4 + wobble*wobble*(2*torch.rand(total.shape, generator=g) - 1)
+    while step >= 2:
+        h = step//2
+        corner = m[:, ::step, ::step]
+        row = corner + corner.roll(-1, 1)
+        m[:, h::step, h::step] = mean(row + row.roll(-1, 2))
+        middle = m[:, h::step, h::step]
+        m[:, ::step, h::step] = mean(middle + middle.roll(1, 1) + corner + corner.roll(-1, 2))
+        m[:, h::step, ::step] = mean(middle + middle.roll(1, 2) + corner + corner.roll(-1, 1))
+        step, wobble = h, wobble/decay
+    m = m - m.amin((1, 2), keepdim=True)
+    return (m/m.amax((1, 2), keepdim=True))[:, None]
+
+# %% ../nbs/workshop/storms.ipynb #_weathers
+def _snow(p, c, g):
+    "Flakes of normal noise above c[3], enlarged and blurred by motion, over a picture that is paler"
+    mean, sd, zoom, least, radius, sigma, keep = c
+    flakes = _zoomed(mean + sd*torch.randn(len(p), 1, *p.shape[2:], generator=g).to(p), zoom)
+    flakes = _motion(torch.where(flakes < least, 0., flakes), (radius, sigma), g, (-.75*math.pi, -.25*math.pi)).clamp(0, 1)
+    pale = torch.maximum(p, p.mean(1, keepdim=True)*1.5 + .5)
+    return keep*p + (1 - keep)*pale + flakes + flakes.flip(2, 3)
+
+def _frost(p, c, g):
+    "Drawn, not photographed: c[0] of the picture and c[1] of the bluish ridges of a fractal"
+    ridge = 1 - (2*_plasma(len(p), max(p.shape[2:]), 1.6, g)[..., :p.shape[2], :p.shape[3]].to(p) - 1).abs()
+    tint = torch.linspace(.8, 1., p.shape[1]).to(p).view(1, -1, 1, 1)
+    return c[0]*p + c[1]*tint*(.3 + .7*ridge**2)
+
+def _fog(p, c, g):
+    "A fractal added, and the whole darkened so that the brightest stays as bright"
+    most = p.amax((1, 2, 3), keepdim=True)
+    fog = _plasma(len(p), max(p.shape[2:]), c[1], g)[..., :p.shape[2], :p.shape[3]].to(p)
+    return (p + c[0]*fog)*most/(most + c[0])
+
+def _brightness(p, more, g):
+    "The value of HSV raised; hue and saturation stay"
+    v = p.amax(1, keepdim=True)
+    return torch.where(v > 0, p/v.clamp(min=1e-6), 1.)*(v + more).clamp(0, 1)
+
+# %% ../nbs/workshop/storms.ipynb #_digital
+def _contrast(p, c, g):
+    mean = p.mean((2, 3), keepdim=True)
+    return (p - mean)*c + mean
+
+def _elastic(p, c, g):
+    "An affine map that moves three points by up to c[2], and smooth random shifts of c[0], smoothed by c[1]; shares of a side"
+    (alpha, sigma, affine), (B, _, H, W) = c, p.shape
+    third = H/3
+    corners = torch.tensor([[third, third, 1], [third, -third, 1], [-third, -third, 1]])
+    shift = affine*H*(2*torch.rand(B, 3, 2, generator=g) - 1)
+    y, x = torch.meshgrid(torch.arange(H) - H/2, torch.arange(W) - W/2, indexing='ij')
+    move = torch.stack([x, y, torch.ones_like(x)], -1) @ torch.linalg.solve(corners, shift)[:, None]       # [B,H,W,2]
+    if alpha:
+        smooth = _blur(2*torch.rand(B, 2, H, W, generator=g) - 1, sigma*H)
+        move = move + alpha*H*smooth.permute(0, 2, 3, 1)                   # [B,2,H,W] -> [B,H,W,2]
+    return _resample(p, move.to(p))
+
+def _pixelate(p, c, g):
+    few = [max(1, int(n*c)) for n in p.shape[2:]]
+    return F.interpolate(F.interpolate(p, few, mode='area'), list(p.shape[2:]), mode='nearest-exact')
+
+def _jpeg(p, quality, g):
+    def again(image):
+        file = io.BytesIO()
+        pixels = (255*image.clamp(0, 1)).round().byte().permute(1, 2, 0).cpu().numpy()   # [C,H,W] -> [H,W,C]
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, 'JPEG', quality=quality)
+        back = torch.from_numpy(np.array(Image.open(file)))
+        return back[None] if back.ndim == 2 else back.permute(2, 0, 1)
+    return torch.stack([again(i) for i in p]).to(p)/255
+
+# %% ../nbs/workshop/storms.ipynb #corrupt
+_CORRUPTIONS:dict[str, tuple] = dict(
+    gaussian_noise=(_gaussian_noise, .04, .06, .08, .09, .10), shot_noise=(_shot_noise, 500, 250, 100, 75, 50),
+    impulse_noise=(_impulse_noise, .01, .02, .03, .05, .07),
+    defocus_blur=(_defocus, (.3, .4), (.4, .5), (.5, .6), (1, .2), (1.5, .1)),
+    glass_blur=(_glass, (.05, 1), (.25, 1), (.4, 1), (.25, 2), (.4, 2)),
+    motion_blur=(_motion, (6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+    zoom_blur=(_zoom_blur, 1.05, 1.10, 1.15, 1.20, 1.25),
+    snow=(_snow, (.1, .2, 1, .6, 8, 3, .95), (.1, .2, 1, .5, 10, 4, .9), (.15, .3, 1.75, .55, 10, 4, .9),
+          (.25, .3, 2.25, .6, 12, 6, .85), (.3, .3, 1.25, .65, 14, 12, .8)),
+    frost=(_frost, (1, .2), (1, .3), (.9, .4), (.85, .4), (.75, .45)),
+    fog=(_fog, (.2, 3), (.5, 3), (.75, 2.5), (1, 2), (1.5, 1.75)), brightness=(_brightness, .05, .1, .15, .2, .3),
+    contrast=(_contrast, .75, .5, .4, .3, .15),
+    elastic_transform=(_elastic, (0, 0, .08), (.05, .2, .07), (.08, .06, .06), (.1, .04, .05), (.1, .03, .03)),
+    pixelate=(_pixelate, .95, .9, .85, .75, .65), jpeg_compression=(_jpeg, 80, 65, 58, 50, 40))
+CORRUPTIONS = tuple(_CORRUPTIONS)
+
+@delegates(in_pixels)
+def corrupt(
+    x:Tensor, # images [C,H,W] or [B,C,H,W], in 0–1 or normalised
+    kind:str='gaussian_noise', # one of `CORRUPTIONS`
+    severity:int=3, # 1 to 5
+    seed:int|None=None, # None draws from the global generator
+    **kwargs
+)->Tensor: # like `x`
+    "A standard corruption of images (Hendrycks & Dietterich 2019); raises `ValueError` for another kind or severity"
+    if kind not in _CORRUPTIONS: raise ValueError(f'kind: expected one of {", ".join(CORRUPTIONS)}, got {kind!r}')
+    fn, *strengths = _CORRUPTIONS[kind]
+    strength = strengths[check_count(severity, 'severity', 1, 5) - 1]
+    g = None if seed is None else torch.Generator().manual_seed(seed)
+    return in_pixels(x, lambda p: fn(p.float(), strength, g).clamp(0, 1).to(p), **kwargs)

@@ -23,7 +23,7 @@ from plasticish.common import (
     rng_scope, seed_everything, seeded_iter, set_rng_state,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
-from .eyes import FeatureDataset, PretrainedEyes, cache_features
+from .eyes import FeatureDataset, PretrainedEyes, cache_features, eyes_of
 from .history import TrainingHistory, _add_scalars, _writer, plot_run
 from .metrics import *
 from .storms import *
@@ -290,7 +290,7 @@ def full_stats(self:Trainer)->dict: # one row's series
 def eyes(self:Trainer)->Callable:
     "What turns images into features: those given, the brain's, or the default ones, built at first use"
     if self._eyes is None:
-        held = next((e for a in ('eye', 'eyes') if (e := getattr(self.brain, a, None)) is not None), None)
+        held = eyes_of(self.brain)
         self._eyes = PretrainedEyes(device=self.device) if held is None else held
     return self._eyes
 
@@ -440,17 +440,18 @@ def _measure(self:Trainer, phase):
     return row
 
 # %% ../nbs/06_trainer.ipynb #motion_of
-def state_versions(brain)->Callable: # tells whether it has moved since
+def state_versions(brain)->Callable: # tells whether it has moved since; given an error, whether that left it so
     "Note how often each tensor of a brain was written to; a brain that cannot be watched counts as moved"
     d = torch.distributed
     def tensors():
         return [t for m in brain.modules() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
     seen = tensors() if isinstance(brain, nn.Module) else []
     # several processes must take the same steps
-    alone = not (d.is_available() and d.is_initialized() and d.get_world_size() > 1)
-    if not seen or not alone or any(t.is_inference() for t in seen): return lambda: True
-    writes = [t._version for t in seen]
-    return lambda: [(id(t), t._version) for t in tensors()] != [(id(t), n) for t, n in zip(seen, writes)]
+    if d.is_available() and d.is_initialized() and d.get_world_size() > 1: return lambda e=None: True
+    if not seen or any(t.is_inference() for t in seen): return lambda e=None: not getattr(e, 'taken_back', False)
+    writes = [(id(t), t._version) for t in seen]
+    def moved(e=None): return [(id(t), t._version) for t in tensors()] != writes and not getattr(e, 'taken_back', False)
+    return moved
 
 # %% ../nbs/06_trainer.ipynb #_over_all
 def _over_all(parts):
@@ -511,7 +512,7 @@ def _run_phase(self:Trainer, phase, verbose):
             for x, y in self._timed(self._batches(phase), note):
                 acc = self._step(phase, x, y)
                 recent = acc if recent is None else .9*recent + .1*acc
-                bar.set_postfix_str(f'acc {recent:.1%}', refresh=False); bar.update(len(y))
+                bar.set_postfix_str(f'right before learning {recent:.1%}', refresh=False); bar.update(len(y))
                 if self._check_stop() or self._failed: return False
             if not at['batch']: raise ValueError(f'phase {phase.name!r}: data_loader gave no batch')
             at['epoch'] += 1; at['batch'] = 0

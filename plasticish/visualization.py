@@ -16,7 +16,7 @@ from plasticish.drawing import (
     CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_sheet, framed, pca_axes,
     picture, sheet, take, tint,
 )
-from .eyes import PretrainedEyes
+from .eyes import PretrainedEyes, eyes_of
 from .memory import vote_weights
 from .metrics import class_overlap, firing_rate, overlap, selectivity
 from .sparse_layer import k_winners
@@ -75,9 +75,8 @@ class Visualizer:
     def eyes(self):
         "What turns images into features"
         if self._eyes is None:
-            held = getattr(self.brain, 'eyes', None)
-            if hasattr(self.brain, 'eye'): self._eyes = self.brain.eye
-            else: self._eyes = PretrainedEyes(device=self.device) if held is None else held
+            held = eyes_of(self.brain)
+            self._eyes = PretrainedEyes(device=self.device) if held is None else held
         return self._eyes
 
 # %% ../nbs/07_visualizer.ipynb #Visualizer-look

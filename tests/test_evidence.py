@@ -42,13 +42,29 @@ def test_every_cell_is_computed_once(data, tmp_path):
     assert [(r['key']['set'], r['key']['learner'], r['key']['seed']) for r in many] == [('PACS, domains', 'class mean', 0), ('PACS, domains', 'class mean', 1)]
     assert all(r['accuracy'] > 95 and len(r['curve']) == 4 for r in many)
     assert {r['key']['learner'] for r in drift} == {'online logistic regression', 'SAM-kNN'} and len(drift) == 4
-    assert all(r['accuracy'] > 70 for r in drift) and (out/'streams'/'keystroke.npz').is_file()
+    assert all(r['accuracy'] > 70 for r in drift) and [(out/f/'streams'/'keystroke.npz').is_file() for f in ('.', 'by_row')] == [True, True]
+    assert {r['key']['batch'] for r in lines(out/'by_row'/'drift.jsonl')} == {1}
     before = {f.name: f.read_bytes() for f in out.glob('*.jsonl')}
     compute(data, out, *few)
     assert {f.name: f.read_bytes() for f in out.glob('*.jsonl')} == before
 
 
+def test_the_landing_page_gets_the_table_of_all_sets(data, tmp_path):
+    out, page = tmp_path/'out', tmp_path/'page.ipynb'
+    def rows(file, *cells): (out/file).write_text(''.join(json.dumps(c) + '\n' for c in cells))
+    def one(name, learner, accuracy, seed=0): return dict(key=dict(set=name, learner=learner, seed=seed), accuracy=accuracy, curve=[accuracy, accuracy + 1])
+    out.mkdir()
+    rows('many_classes.jsonl', *[one('a set', *v, s) for v in (('Plastic Brain', 90 + .1), ('kNN', 80.)) for s in (0, 1)])
+    rows('drift.jsonl', one('elec2', 'PlasticClassifier', 70.)); rows('peers.jsonl', one('elec2', 'a tree', 80.))
+    cell = dict(cell_type='markdown', id='x', metadata={}, source=['before\n', '<!-- all sets -->\n', 'old\n', '<!-- end of all sets -->\n', 'after'])
+    page.write_text(json.dumps(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5)))
+    subprocess.run([sys.executable, root/'.ci/peers/table.py', out, page], check=True, env=dict(os.environ, PYTHONPATH=str(root)))
+    text = ''.join(json.loads(page.read_text())['cells'][0]['source'])
+    assert text.startswith('before') and text.endswith('after') and 'old' not in text
+    assert '| a set | 2 | **90.1 ± 0.0** | – | – | 80.0 ± 0.0 kNN | – |' in text and '| elec2 | 1 | – | – | 70.0 | **80.0** a tree | – |' in text
+
+
 def test_a_peer_that_is_not_installed_is_skipped(tmp_path):
-    for script in ('river_peers.py', 'capymoa_peers.py'):
+    for script in ('river_peers.py', 'capymoa_peers.py', 'capymoa_lessons.py', 'avalanche_peers.py'):
         run = subprocess.run([sys.executable, '-S', root/'.ci/peers'/script, tmp_path], capture_output=True, text=True, timeout=60)
         assert 'skipped' in run.stderr and run.returncode == 1

@@ -8,6 +8,7 @@ import torch
 from small import D, cloud
 
 from plasticish import PlasticBrain, PretrainedEyes, TriarchicBrain, export
+from plasticish.deploy import tensors_alone
 
 ALONE = '''
 import sys
@@ -79,3 +80,13 @@ def test_while_another_thread_teaches(tmp_path):
     try: said = torch.export.load(export(brain, tmp_path/'brain.pt2')).module()(torch.randn(3, D))
     finally: stop.set(); t.join()
     assert torch.allclose(said.sum(1), torch.ones(3), atol=1e-5)
+
+def test_a_query_on_the_mean():
+    "It has no direction in the metric, so it resembles nothing: the exported brain says what the brain says"
+    x, y = torch.randn(21, D, generator=torch.Generator().manual_seed(0)), torch.arange(21) % 4
+    brain = PlasticBrain(D, 64, 8, memory_size=50, k_neighbors=10, num_classes=4, precision='float32')
+    brain.train_step(x[:1], y[:1])
+    brain.train_step(x[1:], y[1:], 'panic')
+    brain.memory.refresh()
+    assert (brain.memory.metric(torch.nn.functional.normalize(brain.features(x[:1]), dim=1)).norm() < 1), 'it lies on the mean'
+    torch.testing.assert_close(tensors_alone(brain)(x), brain(x), atol=1e-5, rtol=1e-4)

@@ -81,6 +81,41 @@ def test_states_that_lie(kind):
     assert not any(feed(s) for s in (before, copied(other)))
     print(f'{kind}: {tried} states, {refused} refused')
 
+def use(o, kind):
+    "Everything that a brain or a bank does; its answers and its state stay finite"
+    if kind == 'triarchic': calls = lambda: o.update_batch(x[:5], y[:5]), lambda: o.update_batch(x[5:20] + 9, y[5:20], 'panic'), lambda: o.update_batch(x, y), lambda: o.predict(x)
+    elif kind == 'bank': calls = lambda: o.update(x[:5]*2 + 1, y[:5], 'n'), lambda: o.contains(x[:4], y[:4]), o.refresh, lambda: o.explain(x[:2]), lambda: o.forget(label=1), o.clear, lambda: o.update(x, y)
+    else: calls = (lambda: o.train_step(x[:5] + 1, y[:5]), lambda: o.train_step(x[5:20] + 9, y[5:20], 'panic'), lambda: o.train_step(x*3, y, 'auto'), lambda: o.explain(x[:2]), o.experts, lambda: o.add_layer(0),
+                   lambda: o.train_step(x - 2, y), lambda: o.forget(label=1), o.consolidate, lambda: o.remove_layer(0), lambda: o.forget(label=2))
+    for call in (*calls, lambda: 0):
+        out = o(x[:3])
+        for t in out if isinstance(out, tuple) else (out,): assert t.isfinite().all(), 'an answer is not finite'
+        call()
+    for k, v in o.state_dict().items(): assert not v.is_floating_point() or v.isfinite().all(), f'{k} is not finite'
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_forged_numbers(kind):
+    "One number, one row or all of a buffer is set to what no data gives: it is refused, or the brain works on"
+    rng, base, refused, tried = random.Random(0), learned(kind), 0, 0
+    if kind == 'plastic': base.train_step(x[:20] + 5, y[:20], 'panic'); base.train_step(x[:7]*2, y[:7])
+    before = copied(base)
+    names = [k for k, v in before.items() if v.numel() and not k.endswith('extra_state')]
+    wild = {torch.bool: [True, False], torch.int64: [-2, -1, 0, 1, 7, 10**4, 2**31, 2**40, 2**62, 2**63 - 1]}
+    for i in range(120):
+        k = rng.choice(names)
+        t = before[k].clone()
+        v = rng.choice(wild.get(t.dtype, [-3e38, -1e30, -1e3, -1., 0., 1e-30, 1e3, 1e6, 1e30, 3e38]))
+        rng.choice([t.view(-1)[rng.randrange(t.numel()):][:1], t[rng.randrange(len(t)):][:1] if t.ndim else t, t]).fill_(v)
+        o, tried = KINDS[kind](), tried + 1
+        try: o.load_state_dict({**before, k: t})
+        except ValueError as e:
+            assert str(e).startswith('state_dict:')
+            refused += 1
+            continue
+        try: use(o, kind)
+        except Exception as e: raise AssertionError(f'{k} with {v}: accepted, and then {type(e).__name__}: {e}') from e
+    print(f'{kind}: {tried} forged states, {refused} refused')
+
 def test_fuzzed_state_files(tmp_path):
     "A saved brain with flipped bits and cut ends: refused, or a brain that still works"
     victim, path, rng, refused = learned('plastic'), tmp_path/'brain.safetensors', random.Random(1), 0

@@ -11,7 +11,8 @@ from torch import nn
 
 from plasticish.brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
 from plasticish.eyes import FeatureDataset, PretrainedEyes, cache_features
-from plasticish.memory import BankConfig, EpisodicMemoryBank
+from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric
+from plasticish.sparse_layer import PrototypeProjection
 from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer
 
 D, C, B = 8, 5, 6
@@ -299,3 +300,38 @@ def test_mixed_devices(kind):
 
 def test_how_many():
     print(f'{len(TRIED)} bad calls were tried')
+
+NOW = {  # arguments of the constructors of 0.3 -> what the error names
+    PlasticBrain: dict(hebbian='readout=ReadoutConfig(hebbian=…)', power='vote=VoteConfig(power=…)', temperature='vote=VoteConfig(temperature=…)', shrinkage='vote=VoteConfig(shrinkage=…)',
+                       readers='readout=ReadoutConfig(n_neurons=…)', probe='readout=ReadoutConfig(eval_batch=…)', memory_settings='vote=VoteConfig(memory=…)', repeats='vote=VoteConfig(repeats=…)',
+                       reward='removed', readout='ReadoutConfig', storm='no such argument'),
+    EpisodicMemoryBank: dict(timid='store=BankConfig(storm_penalty=…)', **{k: f'store=BankConfig({k}=…)' for k in ('storage', 'index', 'path', 'seed', 'target')}),
+    TriarchicBrain: {k: f'parts=TriarchicConfig({k}=…)' for k in ('core', 'base', 'power')}, NeuromodulatedBlock: dict(readers='n_readout_neurons=…'),
+    PrototypeProjection: dict(timid='storm_penalty=…', tired='removed')}
+
+@pytest.mark.parametrize('kind', NOW)
+def test_arguments_of_0_3(kind):
+    "Each is refused by an error that names it and its new place"
+    for name, place in NOW[kind].items():
+        with pytest.raises(TypeError) as e: kind(**{name: 2})
+        assert str(e.value).startswith(f'{name}: ') and place in str(e.value), str(e.value)
+
+@pytest.mark.parametrize('kind', ['plastic', 'triarchic', 'published'])
+def test_images_for_a_brain_without_eyes(kind, refused, monkeypatch, tmp_path):
+    "No download starts within a step: the error says how to give it eyes"
+    o = TriarchicBrain(D, 48, C, 4) if kind == 'triarchic' else PlasticBrain(D, 24, 4, 2, 20, 3, C, published=kind == 'published')
+    def download(*a, **k): raise AssertionError('a download was started')
+    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', download)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    calls = {n: c for n, c in takes_x(o).items() if n not in ('explain',)}
+    for name, call in calls.items(): refused(name, o, lambda: call(images), 'x')
+
+def test_labels_far_above_those_known(refused):
+    "An open label set is numbered without large gaps; 99 999 after five classes would make 100 000 columns"
+    o, m = subject(OPEN), trained(EpisodicMemoryBank(D, 20, 3, None, metric=PlasticMetric(D)))
+    for y in (99_999, 5000, C + 1000):
+        for mode in ('plastic', 'panic', 'auto', 'inference'): refused(f'{mode}, {y}', o, lambda: o.train_step(good_x, good_y + y, mode), 'y')
+        refused(f'bank, {y}', m, lambda: m.update(good_x, good_y + y), 'y')
+    new = copy.deepcopy(o)
+    new.train_step(good_x, good_y + 900)
+    assert new(good_x).shape[1] == 905

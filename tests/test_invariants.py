@@ -4,11 +4,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import difference
 
-from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain, encoder_sums
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
 from plasticish.consolidation import gram_add_, mirrored
 from plasticish.context import ContextWeights
 from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric, class_quotas, survivors
-from plasticish.sparse_layer import RunningMetric, k_winners, sparse_code
+from plasticish.sparse_layer import encoder_sums, k_winners, sparse_code
 
 D, C = 6, 4
 def tries(n): return settings(max_examples=n, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -166,12 +166,6 @@ def test_chunks_add_up_to_the_whole(n, cuts, seed):
     assert same((a.count, a.sums, a.outer, a.covariance()), (b.count, b.sums, b.outer, b.covariance()))
     for p in parts: b.update_(x[p], y[p], sign=-1)
     assert float(b.count.sum()) == 0 and b.sums.abs().max() < 1e-9 and b.outer.abs().max() < 1e-9
-    def running(parts):
-        m = RunningMetric(D, C)
-        for p in parts: m.update_(x[p], y[p])
-        return m
-    a, b = running([torch.arange(n)]), running(parts)
-    assert same((a.class_count, a.class_mean, a.scatter), (b.class_count, b.class_mean, b.scatter))
     idx, val = k_winners(x @ torch.randn(D, 20, generator=torch.Generator().manual_seed(1)), 4)
     whole, firings = encoder_sums(x, idx, val, torch.ones(n), 20)
     sums = [encoder_sums(x[p], idx[p], val[p], torch.ones(len(p)), 20) for p in parts]

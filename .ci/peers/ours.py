@@ -1,4 +1,4 @@
-"""Every cell of the results pages: `python .ci/peers/ours.py DATA OUT` writes OUT/many_classes.jsonl and OUT/drift.jsonl.
+"""Every cell of the results pages: `python .ci/peers/ours.py DATA OUT` writes OUT/many_classes.jsonl, OUT/drift.jsonl and OUT/by_row/drift.jsonl.
 DATA is the folder that `plasticish.sets` reads. A cell that is there is not computed again, so a killed run goes on,
 and after a change of a learner only its cells are computed. The streams are written to OUT/streams for the peers."""
 import argparse
@@ -18,6 +18,7 @@ from plasticish.experiments import (
     Cells,
     Plastic,
     Triarchic,
+    alternating_storms,
     code_key,
     domains_in_turn,
     lesson,
@@ -76,17 +77,18 @@ def cifar100(root):
     return dict(train=train, valid=valid, test=seen['test'])
 
 
-def clean_cifar10(root): return {k: v for k, v in cifar10_features(root, progress=False).items() if 'storm' not in k}
+def cifar10(root): return cifar10_features(root, progress=False)
+def clean_cifar10(root): return {k: v for k, v in cifar10(root).items() if 'storm' not in k}
 
 
 def classes(n, per): return lambda i: split_classes(sets.class_orders(n, 5)[i], per, f'order {i}')
 
 
-def domains(groups): return lambda i: domains_in_turn(sets.domain_orders(['photo', 'art_painting', 'cartoon', 'sketch'])[i % 4], groups)
+def domains(groups): return lambda i: domains_in_turn(sets.domain_orders(['photo', 'art_painting', 'cartoon', 'sketch'])[i], groups)
 
 
 NLU = dict(name='nlu_hwu', test=['9', '10'])
-LESSONS = {  # set: (features of a data folder, curriculum of an order)
+LESSONS = {  # set: (features of a data folder, curriculum of an order); the four orders of PACS are all there are
     'PACS, domains': (lambda r: as_sets(sets.read_domains(r)), domains([tuple(range(7))])),
     'PACS, domains and classes': (lambda r: as_sets(sets.read_domains(r)), domains([(0, 1, 2, 3), (4, 5, 6)])),
     'banking77': (lambda r: as_sets(sets.read_text(r)), classes(77, 7)),
@@ -94,32 +96,36 @@ LESSONS = {  # set: (features of a data folder, curriculum of an order)
     'banking77, TF-IDF': (lambda r: as_sets(sets.read_tfidf(r)), classes(77, 7)),
     'NLU, TF-IDF': (lambda r: as_sets(sets.read_tfidf(r, **NLU)), classes(64, 8)),
     'CIFAR-10': (clean_cifar10, lambda i: two_worlds('vehicles') if i == 0 else classes(10, 2)(i)),
-    **{f'CIFAR-100, {k}': (cifar100, classes(100, v)) for k, v in sets.CIFAR100_SIZES.items()}}
+    'CIFAR-10, a storm': (cifar10, lambda i: two_worlds(storm=True)),
+    'CIFAR-10, five storms': (lambda r: subsample(cifar10(r), 2000, 1000), lambda i: alternating_storms(5)),
+    **{f'CIFAR-100, {k}': (cifar100, classes(100, v)) for k, v in sets.CIFAR100_SIZES.items()},
+    'CIFAR-100, i-Blurry 50-10': (cifar100, classes(100, 10))}
+AT_END = {'RanPAC', 'RanPAC, own search'}  # each question costs a solve of 10 000 equations: they are asked once
+TUNED_ON = {s: 'CIFAR-100, 10 × 10' for s in LESSONS if 'CIFAR-100' in s}  # the same rows in another order
 
 
 def many_classes(a, out):
     "Class- and domain-incremental lessons, and i-Blurry"
-    cells = Cells(out/'many_classes.jsonl')
+    cells, chosen = Cells(out/'many_classes.jsonl'), Cells(out/'tuning.jsonl')
     for name, (read, curriculum) in LESSONS.items():
         if not re.search(a.sets, name): continue
         try: features = read(a.data)
         except FileNotFoundError as e: print(f'{name}: skipped, {e}'); continue
         if a.rows: features = subsample(features, a.rows, a.rows)
-        arenas = [Arena(features, curriculum(i)) for i in range(a.orders)]
-        write_lesson(arenas[0], features, out/'lessons'/f'{name}.npz')
+        arenas = [Arena(features, curriculum(i)) for i in range(min(a.orders, 4) if 'PACS' in name else a.orders)]
+        blurry, tuned_on = 'i-Blurry' in name, TUNED_ON.get(name, name)
+        if not blurry: write_lesson(arenas[0], features, out/'lessons'/f'{name}.npz')
         for label, make in {**{k: rivals[k] for k in LESSON}, **BRAINS}.items():
             if not re.search(a.learners, label): continue
-            tuned = lambda: make if label in BRAINS or label not in GRIDS else partial(make, **cell(Cells(out/'tuning.jsonl'), dict(
-                set=name, learner=label, rows=a.rows, code=arenas[0].key(make, 0, 'valid'), grid=repr(GRIDS[label])),
-                lambda: dict(settings=settings(arenas[0], make, label)))['settings'])
+            def tuned(make=make, label=label):
+                if label in BRAINS or label not in GRIDS: return make
+                arena = arenas[0] if tuned_on == name or blurry else Arena(features, LESSONS[tuned_on][1](0))
+                key = dict(set=tuned_on, learner=label, rows=a.rows, code=arena.key(make, 0, 'valid'), grid=repr(GRIDS[label]))
+                return partial(make, **cell(chosen, key, lambda: dict(settings=settings(arena, make, label)))['settings'])
             for i, arena in enumerate(arenas):
                 key = dict(set=name, learner=label, seed=i, rows=a.rows, grid=repr(GRIDS.get(label)), code=arena.key(make, i, 'test'))
-                cell(cells, key, lambda: lesson(arena, tuned(), i))
-            if name == 'CIFAR-100, 10 × 10':
-                parts = [sets.i_blurry(features['train'].labels.numpy(), 5, seed=i) for i in range(a.orders)]
-                for i, p in enumerate(parts):
-                    key = dict(set='CIFAR-100, i-Blurry 50-10', learner=label, seed=i, rows=a.rows, grid=repr(GRIDS.get(label)), code=arenas[0].key(make, i, 'test'))
-                    cell(cells, key, lambda: through_blur(tuned(), features, p, i, batch=256, every=5000))
+                def parts(i=i): return sets.i_blurry(features['train'].labels.numpy(), 5, seed=i)
+                cell(cells, key, lambda: through_blur(tuned(), features, parts(), i, batch=256, every=5000) if blurry else lesson(arena, tuned(), i, along=label not in AT_END))
 
 
 def write_lesson(arena, features, file):
@@ -134,26 +140,37 @@ def write_lesson(arena, features, file):
 def settings(arena, make, label): return {k: v for k, v in arena.tune(make, GRIDS[label])[0].keywords.items() if k in GRIDS[label]}
 
 
-def drift(a, out):
-    "Test-then-train over real streams and generators"
+GENERATORS = (partial(sets.sea, noise=.1), sets.sine, sets.agrawal, sets.moving_rbf, sets.hyperplane,
+              lambda seed: sets.swap_labels(sets.moving_rbf(classes=4, speed=0., seed=seed)))
+
+
+def by_row(a, out):
+    "Streams again, a row at a time"
+    drift(a, out/'by_row', rows=5000, batch=1)
+
+
+def drift(a, out, rows=20000, batch=32):
+    "Test-then-train over real streams, whose seeds are the learner's, and over generators, whose seeds are also their own"
     cells = Cells(out/'drift.jsonl')
-    real = [lambda n=n: sets.read_stream(a.data, n) for n in sets.STREAMS]
-    swap = lambda: sets.swap_labels(sets.moving_rbf(classes=4, speed=0.))
-    for read in real + [partial(sets.sea, noise=.1), sets.sine, sets.agrawal, sets.moving_rbf, sets.hyperplane, swap]:
-        try: stream = read()
+    real = [lambda seed, n=n: sets.read_stream(a.data, n) for n in sets.STREAMS]
+    for read, seed in [(r, s) for r in (*real, *GENERATORS) for s in range(a.orders)]:
+        try: stream = read(seed=seed)
         except FileNotFoundError as e: print(f'skipped, {e}'); continue
         if not re.search(a.sets, stream.name): continue
-        if a.rows: stream = stream.head(a.rows)
-        (out/'streams').mkdir(parents=True, exist_ok=True)
-        np.savez(out/'streams'/f'{stream.name}.npz', x=stream.x, y=stream.y, changes=np.array(stream.changes, int))
+        stream = stream.head(rows)
+        if read in GENERATORS or not seed: write_stream(stream, seed, out/'streams')
         for label, make in {**{k: v[0] for k, v in STREAM_RIVALS.items()}, **STREAM_OURS}.items():
             if not re.search(a.learners, label): continue
             grid = STREAM_RIVALS[label][1] if label in STREAM_RIVALS else {}
-            for seed in range(a.orders):
-                key = dict(set=stream.name, learner=label, seed=seed, rows=a.rows, batch=a.batch,
-                           code=digest(code_key(make), repr(grid), stream.x, stream.y))
-                cell(cells, key, lambda: prequential(partial(make, **tune_stream(make, grid, stream.head(max(2*a.batch, len(stream)//10)), a.batch)),
-                                                     stream, seed, a.batch))
+            key = dict(set=stream.name, learner=label, seed=seed, rows=rows, batch=batch, code=digest(code_key(make), repr(grid), stream.x, stream.y))
+            cell(cells, key, lambda: prequential(partial(make, **tune_stream(make, grid, stream.head(max(2*batch, len(stream)//10)), batch)),
+                                                 stream, seed, batch))
+
+
+def write_stream(stream, seed, folder):
+    "What the peers read; the seed stands after a tilde"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder/f'{stream.name}{f"~{seed}"*bool(seed)}.npz', x=stream.x, y=stream.y, changes=np.array(stream.changes, int))
 
 
 def cell(cells, key, compute):
@@ -167,12 +184,11 @@ def cell(cells, key, compute):
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('data'); p.add_argument('out', type=Path)
-    p.add_argument('--only', choices=['many_classes', 'drift'])
-    p.add_argument('--rows', type=int, default=0, help='at most so many rows of a stream or a training set; 0: all')
+    p.add_argument('--only', choices=['many_classes', 'drift', 'by_row'])
+    p.add_argument('--rows', type=int, default=0, help='at most so many rows of a training set; 0: all')
     p.add_argument('--orders', type=int, default=5, help='orders of classes or domains, seeds of learners')
-    p.add_argument('--batch', type=int, default=32, help='rows of a stream between two answers')
     p.add_argument('--sets', default='', help='a pattern'); p.add_argument('--learners', default='', help='a pattern')
     a = p.parse_args()
     torch.set_num_threads(1)
-    for what in (drift, many_classes):
+    for what in (drift, by_row, many_classes):
         if a.only in (None, what.__name__): what(a, a.out)

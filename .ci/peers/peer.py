@@ -1,4 +1,4 @@
-"What the scripts for other packages share: the streams that ours.py wrote, the measure, and OUT/peers.jsonl"
+"What the scripts for other packages share: the streams and lessons that ours.py wrote, the measure, and the files of results"
 import argparse
 import json
 import time
@@ -22,10 +22,42 @@ def prequential(model, x, y, changes, batch, window=1000):
                 curve=[round(percent(i, i + window), 2) for i in range(0, len(y), window)], changes=half, seconds=t, per_1000=1000*t/len(y))
 
 
+def run_lessons(peers, version, about):
+    "One line per (set, learner) that is not there yet. `peers`: label -> callable (x, y, rows of each stage, classes C), which gives predict"
+    import torch
+    p = argparse.ArgumentParser(description=about); p.add_argument('out', type=Path)
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    file = a.out/'peers_many.jsonl'
+    done = [json.loads(line)['key'] for line in file.read_text().splitlines() if line.endswith('}')] if file.exists() else []
+    for path in sorted((a.out/'lessons').glob('*.npz'), key=lambda f: f.stat().st_size):
+        with np.load(path, allow_pickle=False) as f: x, y, ends, test_x, test_y = (torch.from_numpy(f[k]) for k in ('x', 'y', 'ends', 'test_x', 'test_y'))
+        parts = torch.arange(len(y)).tensor_split(ends[:-1].tolist())
+        for label, learn in peers.items():
+            key = dict(set=path.stem, learner=label, seed=0, rows=len(y), version=version)
+            if key in done: continue
+            torch.manual_seed(0)
+            t = time.process_time(); predict = learn(x, y, parts, int(y.max()) + 1); t = time.process_time() - t
+            with torch.no_grad(): right = torch.cat([predict(b) for b in test_x.split(500)]) == test_y
+            row = dict(key=key, accuracy=100*right.float().mean().item(), seconds=t)
+            with open(file, 'a', encoding='utf-8') as f: f.write(json.dumps(row) + '\n')
+            print(path.stem, label, round(row['accuracy'], 1), f'{t:.0f} s', flush=True)
+
+
+def best_step(learn, steps=(1e-3, 3e-3, 1e-2, 3e-2)):
+    "`learn`(x, y, parts, C, lr) with the Adam step that answers every tenth row best when it was not learned"
+    def tuned(x, y, parts, C):
+        held = x.new_zeros(len(y), dtype=bool); held[::10] = True
+        kept = [i[~held[i]] for i in parts]
+        def right(lr): return (learn(x, y, kept, C, lr)(x[held]) == y[held]).float().mean().item()
+        return learn(x, y, parts, C, max(steps, key=right))
+    return tuned
+
+
 def run(peers, version, about):
     "One line per (stream, learner, seed) that is not there yet. `peers`: label -> callable (inputs D, classes C, seed) that builds a model"
     p = argparse.ArgumentParser(description=about)
-    p.add_argument('out', type=Path); p.add_argument('--batch', type=int, default=32); p.add_argument('--seeds', type=int, default=1)
+    p.add_argument('out', type=Path); p.add_argument('--batch', type=int, default=32)
     p.add_argument('--limit', type=float, default=float('inf'), help='streams of more megabytes are left out')
     a = p.parse_args()
     file = a.out/'peers.jsonl'
@@ -34,10 +66,10 @@ def run(peers, version, about):
     for path in sorted((a.out/'streams').glob('*.npz'), key=lambda f: f.stat().st_size):
         if path.stat().st_size > 1e6*a.limit: continue
         with np.load(path, allow_pickle=False) as f: x, y, changes = f['x'], f['y'], f['changes']
+        stream, _, seed = path.stem.partition('~')
         for label, make in peers.items():
-            for seed in range(a.seeds):
-                key = dict(set=path.stem, learner=label, seed=seed, rows=len(y), batch=a.batch, version=version)
-                if name(key) in done: continue
-                row = dict(key=key, **prequential(make(x.shape[1], int(y.max()) + 1, seed), x, y, changes, a.batch))
-                with open(file, 'a', encoding='utf-8') as f: f.write(json.dumps(row) + '\n')
-                print(path.stem, label, seed, round(row['accuracy'], 1), f"{row['seconds']:.0f} s", flush=True)
+            key = dict(set=stream, learner=label, seed=int(seed or 0), rows=len(y), batch=a.batch, version=version)
+            if name(key) in done: continue
+            row = dict(key=key, **prequential(make(x.shape[1], int(y.max()) + 1, int(seed or 0)), x, y, changes, a.batch))
+            with open(file, 'a', encoding='utf-8') as f: f.write(json.dumps(row) + '\n')
+            print(path.stem, label, round(row['accuracy'], 1), f"{row['seconds']:.0f} s", flush=True)
