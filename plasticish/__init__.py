@@ -14,6 +14,7 @@ _homes = {
     "brain": ["NeuromodulatedBlock", "PlasticBrain", "TriarchicBrain", "VoteConfig", "ReadoutConfig", "TriarchicConfig"],
     "estimator": ["PlasticClassifier"],
     "deploy": ["export"],
+    "dashboard": ["Dashboard"],
     "training": ["PhaseConfig", "TrainingHistory", "PlasticTrainer", "TriarchicTrainer"],
     "storms": ["invert_colors", "invert_tensor", "add_noise", "blur_image"],
     "visualization": ["PlasticVisualizer", "TriarchicVisualizer", "denormalize_imagenet"],
@@ -23,6 +24,7 @@ __all__ = list(_home)
 
 if TYPE_CHECKING:
     from .brain import NeuromodulatedBlock, PlasticBrain, ReadoutConfig, TriarchicBrain, TriarchicConfig, VoteConfig
+    from .dashboard import Dashboard
     from .deploy import export
     from .estimator import PlasticClassifier
     from .eyes import PretrainedEyes, cache_features, create_cifar10_loaders

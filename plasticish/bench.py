@@ -375,7 +375,7 @@ def this_machine(
             f'torch {torch.__version__}, Python {platform.python_version()}')
 
 # %% ../nbs/workshop/bench.ipynb #plasticish-bench-command
-@command
+@command('plasticish bench --quick', 'plasticish bench --samples 5000 --device cuda')
 def plasticish_bench(
     samples:int=20_000,  # features that each brain lives through
     memory:int=60_000,   # items that the memory holds

@@ -8,6 +8,7 @@ __all__ = ['TriarchicConfig', 'TriarchicBrain', 'compress', 'VoteConfig', 'Reado
 # %% ../nbs/05_brain.ipynb #imports
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
@@ -17,12 +18,13 @@ from plasticish.common import (
     check_precision, check_within, glance_card, in_bfloat16, in_turn, load_whole, log, no_grad, ordinary, snapshot, whole,
 )
 from plasticish.consolidation import (
-    RIDGES, CoreWeights, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
+    RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
 )
+from .checkpoint import CheckpointError, read_brain, save_brain
 from .context import ContextWeights, DriftDetector, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
 from .experts import ExpertPool, balanced_rows, followed, log_shares, specialist
-from .eyes import usual_eyes
+from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue, check_tickets
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
 from .published import PublishedPlasticStep, PublishedTriarchicStep, published_reward
@@ -69,6 +71,9 @@ def check_config(given, # what the caller gave for `name`
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
 class TriarchicBrain(nn.Module):
     "A sparse base, a slow core and a fast context: structure, memory and adaptation over frozen features"
+    classes:list|None = None # names of the classes, in the order of their labels
+    id:str|None = None # given when it is first saved
+    origin:dict|None = None # when it began, and what it learned since
     eyes:Callable # None until they are needed
     core:Any # of `plasticish.consolidation`, or what works like one
 
@@ -298,6 +303,10 @@ MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', probe='readout=Reado
 # %% ../nbs/05_brain.ipynb #PlasticBrain
 class PlasticBrain(LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
+    classes:list|None = None # names of the classes, in the order of their labels
+    id:str|None = None # given when it is first saved
+    origin:dict|None = None # when it began, and what it learned since
+
     @ordinary
     def __init__(self,
                  in_dim:int=512, # width D of the features
@@ -306,7 +315,7 @@ class PlasticBrain(LayerStack):
                  num_layers:int|None=None, # layers at first; None: one, or four if `published`
                  memory_size:int=60000, # capacity of the memory
                  k_neighbors:int=50, # neighbours per query
-                 num_classes:int=10, # None: any label may come
+                 num_classes:int|None=10, # None: any label may come
                  lr_brain:float=.04, # of encoders that learn (published, hebbian); else it changes nothing
                  enable_neurogenesis:bool=True, # recycle idle neurons, where encoders learn
                  device='cpu', # where the state lives
@@ -911,7 +920,7 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
         layers.append(NeuromodulatedBlock(E.shape[1], len(E), min(self.sparsity_k, len(E)), device=self.device))
         i += 1
     had, has = ([len(l.encoder) for l in stack] for stack in (self.brain, layers))
-    if had != has: log.warning('layers of %s neurons, as in the state loaded; before, they were of %s', has, had)
+    if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, they were of %s', has, had)
     self.brain = nn.ModuleList(layers)
     if not any(k.startswith(prefix + 'recent.') for k in state): self._as_before_experts(state, prefix)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
@@ -956,6 +965,142 @@ def load_state_dict(self:TriarchicBrain, state_dict, strict:bool=True, assign:bo
 def state_dict(self:PlasticBrain|TriarchicBrain, **kwargs): # as in torch
     "As in torch, but a copy of one moment"
     return snapshot(self, **kwargs)
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-settings
+@patch
+@in_turn
+def settings(self:PlasticBrain)->dict|None: # plain data; None if the keys of its memory are in a file of their own
+    "The arguments that make such a brain, without its layers"
+    m = self.memory
+    if m.path is not None: return None
+    bank = {k: getattr(m, k) for k in ('policy', *BankConfig.__annotations__)}
+    vote = dict(power=self.power, temperature=m.temperature, repeats=self.repeats, memory=bank,
+                shrinkage=None if m.metric is None else m.metric.shrinkage)
+    readout = dict(used=self.has_readout, n_neurons=self.n_readout_neurons, eval_batch=self.eval_batch,
+                   hebbian=self.hebbian)
+    own = ('in_dim', 'hidden_dim', 'sparsity_k', 'num_classes', 'lr_brain', 'enable_neurogenesis', 'published',
+           'seed', 'precision')
+    return {k: getattr(self, k) for k in own} | dict(
+        memory_size=m.memory_size, k_neighbors=m.k_neighbors, num_layers=0, vote=vote, readout=readout)
+
+@patch
+def held_eyes(self:PlasticBrain)->Callable|None:
+    "Its eyes, if it was given some or has built them"
+    return self.__dict__['_eye']
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_from_settings
+def _plastic_from(told, state, **kwargs):
+    "An empty Plastic Brain of these settings, which must be of the size of its state; raises `ValueError`, `TypeError`"
+    sizes = dict(in_dim=state['recent.waiting'].shape[1], memory_size=len(state['memory.labels']))
+    C = state['readout.known'].shape[1]
+    odd = next((k for k, n in sizes.items() if told.get(k) != n), None)
+    if odd or told.get('num_classes') not in (None, C):
+        raise ValueError(f'{odd or "num_classes"} is not that of its state')
+    if told['vote']['memory'].get('path') is not None: raise ValueError('it names a file for its keys')
+    config = dict(vote=VoteConfig(**told['vote']), readout=ReadoutConfig(**told['readout']), num_layers=0)
+    return PlasticBrain(**told | config | kwargs)
+
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-settings
+_CORES = {c.__name__: c for c in (CoreWeights, PrecisionCore, EvidenceCore)}
+_NUMBERS = 'theta', 'recruit', 'move', 'storm_penalty', 'lr', 'rate', 'ridge', 'prior' # of a base or a core
+
+@patch
+@in_turn
+def settings(self:TriarchicBrain)->dict|None: # plain data; None if it has a core of another kind
+    "The arguments that make such a brain"
+    kind = SparseProjection if self.published else PrototypeProjection
+    if type(self.core) not in _CORES.values() or type(self.base) is not kind: return None
+    numbers = lambda part: {k: vars(part)[k] for k in _NUMBERS if k in vars(part)}
+    own = 'in_size', 'hidden_size', 'out_size', 'sparsity_k', 'published', 'precision'
+    return {k: getattr(self, k) for k in own} | dict(
+        power=self.power, core=type(self.core).__name__, numbers=dict(core=numbers(self.core), base=numbers(self.base)))
+
+@patch
+def held_eyes(self:TriarchicBrain)->Callable|None:
+    "Its eyes, if it was given some or has built them"
+    return self.__dict__['eyes']
+
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-_from_settings
+def _triarchic_from(told, state, **kwargs):
+    "An empty Triarchic Brain of these settings, which must be of the size of its state; raises `ValueError`, `TypeError`"
+    told = dict(told)
+    power, core, numbers = (told.pop(k) for k in ('power', 'core', 'numbers'))
+    size = told.get('hidden_size'), told.get('in_size'), told.get('out_size')
+    if size != (*state['base.weight'].shape, state['context.weight'].shape[1]):
+        raise ValueError('its size is not that of its state')
+    core = _CORES[core](size[0], size[2])
+    brain = TriarchicBrain(**told, parts=TriarchicConfig(core=core, power=power), **kwargs)
+    for part, values in ((brain.core, numbers['core']), (brain.base, numbers['base'])):
+        for k, v in values.items():
+            kind = type(vars(part).get(k))
+            if k not in _NUMBERS or kind not in (int, float): raise ValueError(f'{k} is no setting of it')
+            setattr(part, k, kind(check_number(v, k)))
+    return brain
+
+# %% ../nbs/05_brain.ipynb #brain-save
+@patch
+@in_turn
+def save(self:PlasticBrain|TriarchicBrain,
+         folder, # made if missing
+         overwrite:bool=False, # replace another brain that is there
+         keep:int=2 # so many newest checkpoints stay; 1: nothing of what was forgotten is left
+        ): # the JSON file of the checkpoint; None from processes that do not write
+    "Write everything needed to answer and to go on; raises `CheckpointError`, and then the folder is as it was"
+    if ranks()[1] == 1: return save_brain(folder, self, overwrite, keep)
+    raise CheckpointError('save: expected one process, got several; use the checkpoints of a trainer there')
+
+# %% ../nbs/05_brain.ipynb #load_brain
+_MAKE = dict(PlasticBrain=_plastic_from, TriarchicBrain=_triarchic_from)
+
+def _eyes_again(told, device):
+    "The eyes that a brain was saved with; raises `ValueError` if these cannot be had"
+    if told is None: return None
+    if 'own' in told:
+        raise ValueError(f"eyes: expected the {told['own']} that this brain looks through (eyes=…), got none")
+    eyes = PretrainedEyes(device, told['weights'], told['model'], told['precision'])
+    if eyes.weights_key == told['key']: return eyes
+    raise ValueError(f"eyes: expected the weights with which this brain learned, got others in {told['weights']!r}")
+
+def load_brain(
+    folder, # of a run, or where a brain was saved
+    device='cpu', # where it goes
+    eyes=None, # images to features; None: those it was saved with
+    kind:str|None=None, # PlasticBrain or TriarchicBrain; None: as it comes
+): # the brain
+    "The brain in a folder as its newest checkpoint holds it; raises `CheckpointError`, or `ValueError` about its eyes"
+    state, run, serial = read_brain(folder)
+    about = state['about']
+    if about['kind'] not in _MAKE or kind not in (None, about['kind']):
+        raise CheckpointError(f"{folder} holds a {about['kind']:.40}, expected a {kind or ' or a '.join(_MAKE)}")
+    try:
+        eyes = _eyes_again(about['eyes'], device) if eyes is None else eyes
+        brain = _MAKE[about['kind']](about['settings'], state['brain'], device=device, eyes=eyes)
+        brain.load_state_dict(state['brain'])
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
+        if str(e).startswith(('eyes:', 'weights:')): raise
+        raise CheckpointError(f'{folder} holds no brain that can be made again: {e}') from e
+    brain.classes, brain.id, brain.origin = about['classes'], run, about['origin']
+    brain._places = {str(Path(folder).resolve()): serial}
+    return brain
+
+# %% ../nbs/05_brain.ipynb #brain-load
+@patch(cls_method=True)
+def load(cls:PlasticBrain,
+         folder, # of a run, or where a brain was saved
+         device='cpu', # where it goes
+         eyes=None # images to features; None: those it was saved with
+        )->PlasticBrain:
+    "The brain that was saved in a folder; raises `CheckpointError`, or `ValueError` about its eyes"
+    return load_brain(folder, device, eyes, 'PlasticBrain')
+
+@patch(cls_method=True)
+def load(cls:TriarchicBrain,
+         folder, # where a brain was saved
+         device='cpu', # where it goes
+         eyes=None # images to features; None: those it was saved with
+        )->TriarchicBrain:
+    "The brain that was saved in a folder; raises `CheckpointError`, or `ValueError` about its eyes"
+    return load_brain(folder, device, eyes, 'TriarchicBrain')
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-projection
 @patch(as_prop=True)

@@ -5,7 +5,7 @@
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
 import contextlib, contextvars, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets, signal
-import stat, threading, weakref
+import stat, sys, threading, weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -659,13 +659,24 @@ def seeded_iter(
         for g, s in zip(gens, states): g.set_state(s)
 
 # %% ../nbs/workshop/common.ipynb #progress_bar
+class _Lines:
+    "A stream for a log: what a bar would write over itself becomes a line of its own"
+    def __init__(self, stream): self.stream, self.last = stream, ''
+    def flush(self): self.stream.flush()
+    def write(self, text):
+        seen, self.last = self.last, text.strip().split('[')[0]
+        if self.last not in ('', seen): self.stream.write(f'{text.strip()}\n')
+
 def progress_bar(
     show: bool,  # False: no bar; True: one, unless TQDM_DISABLE is set
     **kwargs,  # as of `tqdm`
 ):
-    "A progress bar"
+    "A progress bar; in a log, that is neither on a terminal nor in a notebook, a line every half minute"
     from tqdm.auto import tqdm
     off = not show or os.environ.get('TQDM_DISABLE', '0').lower() not in ('', '0', 'false', 'no')
+    in_notebook = any('notebook' in c.__module__ for c in tqdm.__mro__)
+    if not in_notebook and not getattr(sys.stderr, 'isatty', bool)():
+        kwargs = dict(file=_Lines(sys.stderr), mininterval=30, maxinterval=60) | kwargs
     return tqdm(**kwargs, disable=off)
 
 # %% ../nbs/workshop/common.ipynb #check_plain

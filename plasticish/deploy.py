@@ -291,11 +291,13 @@ def _class_names(classes, n):
     if len(classes) != n: raise ValueError(f'classes: expected {n} names, one for each class, got {len(classes)}')
     return list(classes)
 
-def _write(program, file, about):
-    "Write the file, so that it appears only when it is whole"
+def _write(answer, x, file, about):
+    "Write what answers inputs like `x`, so that the file appears only when it is whole"
     whole = io.BytesIO()
+    program = torch.export.export(answer, (x,), dynamic_shapes=({0: torch.export.Dim('batch')},))
     torch.export.save(program, whole, extra_files={'about.json': json.dumps(about)})
     write_atomic(file, lambda tmp: tmp.write_bytes(whole.getbuffer()))
+    return file
 
 # %% ../nbs/workshop/deploy.ipynb #tensors_alone
 @in_turn
@@ -312,7 +314,7 @@ def export(brain:PlasticBrain|TriarchicBrain,
            path:str|Path, # of the file, ending in .pt2
            precision:str='float32', # of keys, directions and the eyes' weights: float32, float16 or int8
            eyes:bool=False, # take images [B,3,S,S], preprocessed by the eyes' `.transform`, not features [B,D]
-           classes:list|None=None # names of the classes, to be kept in the file
+           classes:list|None=None # names of the classes, to be kept in the file; None: those of the brain
           )->Path: # of the file
     "One .pt2 file that answers as `brain` does now and needs only PyTorch (Ansel et al. 2024)"
     seen_by, file = _exportable(brain, eyes), _destination(path)
@@ -320,7 +322,8 @@ def export(brain:PlasticBrain|TriarchicBrain,
         raise ValueError(f'precision: expected one of {PRECISIONS}, got {precision!r}')
     answer = tensors_alone(brain, precision)
     x = torch.rand(2, brain.in_dim if isinstance(brain, PlasticBrain) else brain.in_size)
-    classes = _class_names(classes, answer(x).shape[1])
+    n = answer(x).shape[1]
+    classes = _class_names((brain.classes or [])[:n] or None if classes is None else classes, n)
     about = dict(brain=type(brain).__name__, precision=precision, classes=classes, torch=torch.__version__,
                  input=f'float32 features [B,{x.shape[1]}]')
     if eyes:
@@ -328,6 +331,44 @@ def export(brain:PlasticBrain|TriarchicBrain,
         x = torch.rand(2, 3, size, size)
         about |= dict(input=f'float32 images [B,3,{size},{size}], RGB from 0 to 1, less mean, over std',
                       size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    program = torch.export.export(answer, (x,), dynamic_shapes=({0: torch.export.Dim('batch')},))
-    _write(program, file, about)
-    return file
+    return _write(answer, x, file, about)
+
+# %% ../nbs/workshop/deploy.ipynb #TableAnswer
+class TableAnswer(nn.Module):
+    "What a `PlasticClassifier` answers, in tensors alone: rows [B,D] as they are -> shares [B,C] as `classes_` has them"
+    shift:Tensor; unit:Tensor; order:Tensor
+
+    def __init__(self,
+        answer:nn.Module, # of its brain
+        shift:Tensor, unit:Tensor, # by which rows are standardised [D], float64
+        constant:float, # feature that is added
+        order:Tensor, # place of each class among those of the brain [C]
+    ):
+        super().__init__()
+        self.answer, self.constant = answer, constant
+        for name, t in (('shift', shift), ('unit', unit), ('order', order)): self.register_buffer(name, t)
+
+    def forward(self,
+        x:Tensor # rows [B,D]
+    )->Tensor: # shares [B,C]
+        "Standardise, answer, and put the classes in order"
+        u = F.pad(((x - self.shift)/self.unit).float(), (0, 1), value=self.constant)
+        shares = self.answer(u).double()
+        shares = F.pad(shares, (0, self.order.shape[0] - shares.shape[1]))[:, self.order]
+        return (shares/shares.sum(1, keepdim=True)).float()
+
+# %% ../nbs/workshop/deploy.ipynb #export_rows
+@torch.no_grad()
+def export_rows(brain:PlasticBrain, # of a classifier of rows
+                path:str|Path, # of the file, ending in .pt2
+                precision:str, # as in `export`
+                scale:tuple, # shift, unit, constant and order of `TableAnswer`
+                about:dict # further facts for about.json
+               )->Path: # of the file
+    "One .pt2 file that answers rows as they are, standardised inside"
+    _exportable(brain, False)
+    file = _destination(path)
+    answer = TableAnswer(tensors_alone(brain, precision), *scale).eval()
+    D = brain.in_dim - 1
+    told = dict(brain='PlasticClassifier', precision=precision, torch=torch.__version__, input=f'float32 rows [B,{D}]')
+    return _write(answer, torch.rand(2, D), file, told | about)

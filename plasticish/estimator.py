@@ -11,7 +11,7 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
 from .brain import PlasticBrain, ReadoutConfig, VoteConfig
-from .common import whole
+from .common import glance_card, whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
@@ -130,13 +130,26 @@ def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
         raise ValueError(f'y: expected labels like those before, such as {known[0]!r}, got {new[0]!r}')
     return np.concatenate([known, new[~np.isin(new, known)]])
 
+# %% ../nbs/workshop/estimator.ipynb #row_counts
+def row_counts(weight, # as given by the caller [n]
+               X, # rows [n,D]
+               seed:int # of the chances
+              )->np.ndarray: # how often each row is learned [n]
+    "Weights as whole numbers: a weight of 2.3 is 2, or with a chance of .3 it is 3; raises `ValueError`"
+    from sklearn.utils.validation import _check_sample_weight
+    w = _check_sample_weight(weight, X, dtype=float, ensure_non_negative=True)
+    return (np.floor(w) + (np.random.default_rng(seed).random(len(w)) < w % 1)).astype(int)
+
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_learn
 @patch
-def _learn(self:PlasticClassifier, X, y, classes, reset):
+def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import validate_data
     X, y = validate_data(self, X, y, dtype=np.float32, reset=reset)
     check_classification_targets(y)
+    times = None if weight is None else row_counts(weight, X, 0 if reset else self._n)
+    if times is not None: X, y = X.repeat(times, 0), y.repeat(times)
+    if not len(X): return self
     labels = None if reset else self._labels
     if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes))
     labels = in_order_of_appearance(labels, y)
@@ -164,10 +177,11 @@ def fit(self:PlasticClassifier,
 def partial_fit(self:PlasticClassifier,
                 X, # features [n,D]
                 y, # labels [n], of known and of new classes
-                classes=None # labels to expect; others may come all the same
+                classes=None, # labels to expect; others may come all the same
+                sample_weight=None # how often each row counts [n]; a fraction is a chance, and 0 leaves the row out
                )->PlasticClassifier: # itself
     "Learn more"
-    return self._learn(X, y, classes, not hasattr(self, 'brain_'))
+    return self._learn(X, y, classes, not hasattr(self, 'brain_'), sample_weight)
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-predict_proba
 @patch
@@ -216,6 +230,59 @@ def explain(self:PlasticClassifier,
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
             for w in self.brain_.explain(x, k)]
 
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-forget
+@patch
+def forget(self:PlasticClassifier,
+           ids=None, # of rows, as `explain` names them: id i is the i-th row learned
+           label=None # a class
+          )->int: # rows forgotten
+    "Unlearn rows or a class; give one of the two; `classes_` keeps its entries"
+    from sklearn.utils.validation import check_is_fitted
+    check_is_fitted(self)
+    if (ids is None) == (label is None): raise ValueError('forget: expected either ids or label')
+    if label is None: return self.brain_.forget(ids=ids)
+    at = np.flatnonzero(self._labels == label)
+    if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')
+    return self.brain_.forget(label=int(at[0]))
+
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-alarm_
+@patch(as_prop=True)
+def alarm_(self:PlasticClassifier)->bool:
+    "Do the latest rows look like a storm?"
+    return bool(self.brain_.drift.alarm)
+
+@patch(as_prop=True)
+def experts_(self:PlasticClassifier)->list: # of dicts: name, weight, memory in rows
+    "The parts of the answer, and how far each counts now"
+    return self.brain_.experts()
+
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-export
+@patch
+def export(self:PlasticClassifier,
+           path, # of the file, ending in .pt2
+           precision:str='float32' # of keys and directions: float32, float16 or int8
+          ): # the Path of the file
+    "One file that needs only PyTorch: rows as `predict_proba` takes them -> its shares; about.json lists `classes_`"
+    from plasticish.deploy import export_rows
+    from sklearn.utils.validation import check_is_fitted
+    check_is_fitted(self)
+    shift, unit = (torch.from_numpy(np.asarray(v, dtype=float)) for v in (self._shift, self._unit))
+    scale = shift, unit, self.bias*len(shift)**.5, torch.from_numpy(self._order)
+    names = getattr(self, 'feature_names_in_', None)
+    about = dict(classes=[str(c) for c in self.classes_], features=None if names is None else list(map(str, names)))
+    return export_rows(self.brain_, path, precision, scale, about)
+
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_repr_html_
+@patch
+def _repr_html_(self:PlasticClassifier):
+    facts = dict(changed=repr(self)[18:-1] or 'nothing')
+    if hasattr(self, 'brain_'):
+        names = ', '.join(map(str, self.classes_[:8])) + ' …'*(len(self.classes_) > 8)
+        facts |= dict(features=len(self._shift), classes=names,
+                      rows=f'{self.brain_.memory.count:,} stored of {self._n:,} seen',
+                      state='storm' if self.alarm_ else 'calm')
+    return glance_card(self, facts)
+
 # %% ../nbs/workshop/estimator.ipynb #get_metadata_routing
 @patch
 def get_metadata_routing(self:PlasticClassifier):
@@ -223,7 +290,8 @@ def get_metadata_routing(self:PlasticClassifier):
     from sklearn.utils.metadata_routing import MetadataRequest
     if hasattr(self, '_metadata_request'): return self._metadata_request
     asked = MetadataRequest(owner=self)
-    asked.score.add_request(param='sample_weight', alias=None)
+    for method, param in (('score', 'sample_weight'), ('partial_fit', 'sample_weight'), ('partial_fit', 'classes')):
+        getattr(asked, method).add_request(param=param, alias=None)
     return asked
 
 @patch
@@ -233,5 +301,18 @@ def set_score_request(self:PlasticClassifier, *,
     "Ask scikit-learn to route `sample_weight` to `score`"
     asked = self.get_metadata_routing()
     asked.score.add_request(param='sample_weight', alias=sample_weight)
+    self._metadata_request = asked
+    return self
+
+# %% ../nbs/workshop/estimator.ipynb #set_partial_fit_request
+@patch
+def set_partial_fit_request(self:PlasticClassifier, *,
+                            sample_weight:bool|str|None=None, # as in `set_score_request`
+                            classes:bool|str|None=None # likewise
+                           )->PlasticClassifier: # itself
+    "Ask scikit-learn to route `sample_weight` and `classes` to `partial_fit`"
+    asked = self.get_metadata_routing()
+    for param, alias in dict(sample_weight=sample_weight, classes=classes).items():
+        asked.partial_fit.add_request(param=param, alias=alias)
     self._metadata_request = asked
     return self

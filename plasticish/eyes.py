@@ -531,6 +531,7 @@ class PretrainedEyes(nn.Module):
         check_precision(precision)
         self.net, self.out_dim, self.size = _build(model, weights)
         self.model, self.precision = 'small' if weights == 'bundled' else model, precision
+        self.weights = None if weights is None else str(weights)
         self.transform = image_transform(self.size)
         self.requires_grad_(False).eval().to(device)
     @property
@@ -610,11 +611,19 @@ def denormalize(self: PretrainedEyes,
     return (x*std + mean).clamp(0, 1)
 
 # %% ../nbs/00_eyes.ipynb #PretrainedEyes-fingerprint
+@patch(as_prop=True)
+def weights_key(self: PretrainedEyes) -> str:
+    "A digest of the weights alone"
+    if '_key' not in self.__dict__:
+        self.__dict__['_key'] = digest(self.model, *(t for _, t in sorted(self.net.state_dict().items())))
+    return self.__dict__['_key']
+
 @patch
 def fingerprint(self: PretrainedEyes) -> str:
     "A key of everything the features depend on: architecture, weights, preprocessing, precision"
     weights = (t for _, t in sorted(self.net.state_dict().items()))
     return digest(self.model, repr(self.transform), str(self._dtype), *weights)
+
 
 # %% ../nbs/00_eyes.ipynb #_feature_labels
 def _feature_labels(labels, n):
@@ -909,7 +918,7 @@ class QuantizedEyes(PretrainedEyes):
         _check_images(images, 'images')
         self.net = copy.deepcopy(eyes.net).cpu().requires_grad_(False).eval()
         self.out_dim, self.size, self.transform = eyes.out_dim, eyes.size, eyes.transform
-        self.model, self.precision = eyes.model, 'int8'
+        self.model, self.precision, self.weights = eyes.model, 'int8', eyes.weights
         with torch.no_grad(): self.__dict__['_int8'] = _eight_bit(self.net, images.detach().cpu().float())
         self.__dict__['_seen'] = digest(images)
     @property

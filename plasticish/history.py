@@ -73,7 +73,10 @@ def _flatten(value, name):
 @patch
 def rows(self:TrainingHistory)->list[dict]: # one flat dictionary per step
     "The history step by step, nested series as dotted names"
-    return [dict(p for k, v in zip(self, r) for p in _flatten(v, k)) for r in zip(*self.values())]
+    return [self._row(i) for i in range(self.n_rows)]
+
+@patch
+def _row(self:TrainingHistory, i): return dict(p for k, v in self.items() for p in _flatten(v[i], k))
 
 # %% ../nbs/workshop/history.ipynb #TrainingHistory-to_frame
 @patch
@@ -112,19 +115,24 @@ def from_json(cls:TrainingHistory,
     return self
 
 # %% ../nbs/workshop/history.ipynb #TrainingHistory-to_tensorboard
+def _writer(logdir):
+    "What writes scalars; raises `ImportError` that says what to install"
+    try: from torch.utils.tensorboard import SummaryWriter
+    except ImportError as e:
+        raise ImportError('to_tensorboard needs the tensorboard package: pip install tensorboard') from e
+    return SummaryWriter(str(logdir), flush_secs=5)
+
+def _add_scalars(out, row, i):
+    for k, v in row.items():
+        if k != 'step' and isinstance(v, (int, float)): out.add_scalar(k.replace('.', '/'), v, row.get('step', i))
+
 @patch
 def to_tensorboard(self:TrainingHistory,
     logdir:str|Path, # folder that tensorboard reads
 ):
     "Write every number as a scalar; needs the tensorboard package, and says so"
-    try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError as e:
-        raise ImportError('to_tensorboard needs the tensorboard package: pip install tensorboard') from e
-    with SummaryWriter(str(logdir)) as out:
-        for i, row in enumerate(self.rows()):
-            for k, v in row.items():
-                if k != 'step' and isinstance(v, (int, float)):
-                    out.add_scalar(k.replace('.', '/'), v, row.get('step', i))
+    with _writer(logdir) as out:
+        for i, row in enumerate(self.rows()): _add_scalars(out, row, i)
 
 # %% ../nbs/workshop/history.ipynb #_bands
 def _bands(ax, notes, end):

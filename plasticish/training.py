@@ -6,7 +6,7 @@
 from __future__ import annotations
 import os, runpy, signal, threading, time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -15,16 +15,16 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from plasticish.checkpoint import (
-    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, check_run, checkpoint_run, list_checkpoints,
-    most_bytes, new_run_id, read_checkpoint, write_checkpoint,
+    CheckpointError, MAX_ROWS, _newest_good, _runs, _unruns, check_run, checkpoint_run, describe, folder_lock,
+    list_checkpoints, most_bytes, new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
-    MODES, Halving, Table, check_features, check_labels, fn_key, get_rng_state, lock_file, log, no_grad, progress_bar,
+    MODES, Halving, Table, check_features, check_labels, fn_key, get_rng_state, log, no_grad, progress_bar,
     rng_scope, seed_everything, seeded_iter, set_rng_state,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, PretrainedEyes, cache_features, eyes_of
-from .history import TrainingHistory, plot_run
+from .history import TrainingHistory, _add_scalars, _writer, plot_run
 from .metrics import *
 from .storms import *
 
@@ -556,18 +556,34 @@ def _leave(self:Trainer, phase):
 @patch
 def train(self:Trainer,
     verbose:bool=True, # a progress bar per phase
+    tensorboard:str|Path|None=None, # folder to which curves are written as they come
 )->TrainingHistory: # the history so far
     "Run the phases that remain; Ctrl-C ends after the current step and saves, a second one interrupts at once"
     self._stop = self._failed = None
     if self.checkpoint_dir and not ranks()[0]: check_run(self.checkpoint_dir, self.run_id)
     self._prepare(verbose)
-    with self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(), self._place_of_errors():
+    with (self._curves(tensorboard), self._own_stream(), self._folder_lock(self.checkpoint_dir), self._stop_signals(),
+          self._place_of_errors()):
         while self.at['phase'] < len(self.phases) and not self._check_stop(saving=False):
             done = self._run_phase(self.phases[self.at['phase']], verbose)
             if done or self._stop: self._autosave(force=True)
             self._raise_failed()
     if self._stop: self._report_stop(verbose)
     return self.history
+
+# %% ../nbs/06_trainer.ipynb #Trainer-_curves
+@patch
+@contextmanager
+def _curves(self:Trainer, logdir):
+    "While training, write every step's numbers to `logdir`, if there is one"
+    if not logdir or ranks()[0]:
+        yield
+        return
+    with _writer(logdir) as out:
+        def add(trainer, info): _add_scalars(out, trainer.history._row(-1), 0)
+        self.on('step_end', add)
+        try: yield
+        finally: self._callbacks['step_end'].remove(add)
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_place_of_errors
 @patch
@@ -670,7 +686,7 @@ def state(self:Trainer)->dict: # plain data and tensors
     return dict(
         at=dict(self.at), seed=self.seed,
         brain_type=type(self.brain).__name__, brain=dict(self.brain.state_dict()),
-        config=getattr(self.brain, 'config', None),
+        about=describe(self.brain),
         phases=[[p.name, p.n_epochs, p.mode] for p in self.phases],
         series=list(self.history), history=[_runs(v) for v in self.history.values()],
         accuracies=self.accuracies, phase_log=self.phase_log, eye_seconds=self.eye_seconds,
@@ -679,20 +695,10 @@ def state(self:Trainer)->dict: # plain data and tensors
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_folder_lock
 @patch
-@contextmanager
 def _folder_lock(self:Trainer, folder):
-    "Hold `folder` for this process; raises `CheckpointError` if another one does"
-    if folder is None or ranks()[0]:
-        yield
-        return
-    from filelock import Timeout
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        lock = lock_file(Path(folder)/'.lock', timeout=0, is_singleton=True).acquire()
-    except Timeout:
-        raise CheckpointError(f'{folder} is in use by another run; choose another checkpoint folder') from None
-    except OSError as e: raise CheckpointError(f'could not use {folder} for checkpoints: {e}') from e
-    with lock: yield
+    "Hold `folder` for this process, if it is one that writes; raises `CheckpointError` if another one does"
+    return nullcontext() if folder is None or ranks()[0] else folder_lock(folder)
+
 
 # %% ../nbs/06_trainer.ipynb #Trainer-save
 @patch
@@ -732,7 +738,8 @@ def _odd_record(state):
 def _check_match(self:Trainer, state, where):
     "Raise if a checkpoint is incomplete or belongs to another brain or another curriculum"
     if bad := [k for k, kind in _STATE.items() if not isinstance(state, dict) or not isinstance(state.get(k), kind)]:
-        raise CheckpointError(f'{where} is no state of a trainer: {bad[0]} is missing or wrong')
+        more = ', for its brain has been saved, or has learned on, outside of a run' if 'about' in (state or ()) else ''
+        raise CheckpointError(f'{where} is no state of a trainer: {bad[0]} is missing or wrong{more}')
     own, stored = type(self.brain).__name__, state['brain_type']
     if own != stored: raise CheckpointError(f'{where} holds a {stored}, got a {own}')
     at = state['at']

@@ -53,7 +53,7 @@ def digits(folder, classes=4, n=50):
 
 def test_a_killed_run_resumes_to_the_same_table(processes, tmp_path):
     cache, killed = ('--cache_dir', tmp_path/'cache'), tmp_path/'killed'
-    begin = ('--data', 'folder', '--data_root', digits(tmp_path/'digits'), '--phases', 'low=0,1;high=2,3', '--batch_size', 10, '--mode', 'auto')
+    begin = ('--data', 'folder', '--data_root', digits(tmp_path/'digits'), '--phases', 'low=0,1;high=2,3', '--batch_size', 10, '--mode', 'auto', '--storm_mode', 'auto')
     code, said, err = call('plasticish_run', *begin, *cache, '--out', tmp_path/'whole')
     assert code == 0, err
     assert 'forgetting' in said and len(accuracies(tmp_path/'whole')) == 3

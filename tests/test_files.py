@@ -414,3 +414,27 @@ class Written:
     def __init__(self, trainer): self.trainer = self; self.history = trainer.history; self.report = trainer.report; self.save_error = None
     def plot_results(self): return Figure(figsize=(1, 1))
     def __str__(self): return 'a report'
+
+def test_a_folder_that_lies_about_its_brain(tmp_path):
+    "What is said of a brain beside its state is a stranger's word too"
+    from plasticish.checkpoint import list_checkpoints, read_brain
+    brain = PlasticBrain(D, 12, 3, 2, 30, 5, C, readout=ReadoutConfig(n_neurons=16))
+    brain.train_step(x, y)
+    brain.save(tmp_path/'good')
+    state, run, _ = read_brain(tmp_path/'good')
+    refused = 0
+    def tell(**about):
+        nonlocal refused
+        folder = tmp_path/f'bad {refused}'
+        write_checkpoint(folder, dict(brain=state['brain'], about=state['about'] | about), run=run)
+        try: PlasticBrain.load(folder)
+        except (CheckpointError, ValueError, OSError): refused += 1
+        else: raise AssertionError(about)
+    told = state['about']['settings']
+    for k, v in dict(in_dim=10**9, memory_size=10**12, num_classes=10**9, hidden_dim=-1, k_neighbors='x', lr_brain=9., vote={}, readout=dict(used=7)).items():
+        tell(settings=told | {k: v})
+    tell(settings=told | dict(vote=told['vote'] | dict(memory=told['vote']['memory'] | dict(path=str(tmp_path/'victim')))))
+    for about in (dict(kind='os.system'), dict(kind=3), dict(settings=None), dict(classes='ab'), dict(classes=['a', 'a']), dict(eyes=[]), dict(eyes=dict(weights='/dev/zero', model='small', precision='auto', key='')),
+                  dict(eyes=dict(own='Camera')), dict(eyes={}), dict(origin=3)): tell(**about)
+    assert not (tmp_path/'victim').exists() and list_checkpoints(tmp_path/'good')
+    print(f'{refused} lies refused')

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from small import difference, kill_somewhere, make, outcome, tell
+from small import D, difference, kill_somewhere, make, outcome, tell
 
 from plasticish.checkpoint import list_checkpoints, read_checkpoint
 
@@ -80,3 +80,35 @@ def stop_politely(folder, pipe):
     out = io.StringIO()
     with contextlib.redirect_stdout(out): trainer.train(verbose=True)
     pipe.send(out.getvalue())
+
+def change(folder, what, pipe):
+    "Teach or forget, and tell when the brain is loaded and when it is about to be saved"
+    torch.set_num_threads(1)
+    from plasticish import cli
+    from plasticish.brain import PlasticBrain
+    if pipe:
+        load, save = cli.load_run, PlasticBrain.save
+        cli.load_run = lambda *args: (load(*args), tell(pipe, 0))[0]
+        PlasticBrain.save = lambda *args, **kwargs: (tell(pipe, 1), save(*args, **kwargs), tell(pipe, 2))[1]
+    if what == 'learn':
+        with cli.changing(folder) as (brain, _): cli.teach(brain, torch.arange(48.).view(3, D) % 7, ['new']*3, phase='more')
+    else: cli.forget_items(folder, label='b')
+
+@pytest.mark.parametrize('what', ['learn', 'forget'])
+def test_a_change_that_is_killed_is_whole_or_not_there(processes, tmp_path, what):
+    from plasticish.brain import PlasticBrain, ReadoutConfig
+    brain = PlasticBrain(D, 32, 4, num_classes=None, memory_size=300, k_neighbors=5, readout=ReadoutConfig(n_neurons=32))
+    brain.classes = ['a', 'b']
+    y = torch.arange(60) % 2
+    brain.train_step(torch.randn(60, D, generator=torch.Generator().manual_seed(0)) + y[:, None], y)
+    before, rng, seen = {k: v.clone() for k, v in brain.state_dict().items()}, random.Random(time.time_ns()), []
+    folders = [tmp_path/str(i) for i in range(9)]
+    for f in folders: brain.save(f)
+    change(folders[0], what, None)
+    after = PlasticBrain.load(folders[0]).state_dict()
+    for f in folders[1:]:
+        kill_somewhere(processes, change, (f, what), rng.randrange(3), rng.uniform(0, .05))
+        state = PlasticBrain.load(f).state_dict()
+        seen.append('after' if difference(dict(state), dict(after)) is None else 'before')
+        assert seen[-1] == 'after' or difference(dict(state), before) is None
+    print(f'{what}: {seen}')
