@@ -152,12 +152,12 @@ def draw_flow(
     arrows:list, # (from, to) or (from, to, what flows)
     size:tuple=(1.7, .8), # width and height of a box
 ):
-    "Boxes and arrows; all dashed arrows carry what learning needs"
+    "Boxes and arrows; dashed arrows, which are labelled learns, carry what learning needs"
     bare(ax).set(xlim=(min(b[0] for b in boxes.values()) - 1.2, max(b[0] for b in boxes.values()) + 1.2),
                  ylim=(min(b[1] for b in boxes.values()) - .8, max(b[1] for b in boxes.values()) + .8))
     for x, y, text, color in boxes.values():
         ax.text(x, y, text, ha='center', va='center', fontsize=8, zorder=3)
-        ax.add_patch(FancyBboxPatch((x - size[0]/2, y - size[1]/2), *size, boxstyle='round,pad=0,rounding_size=.12',
+        ax.add_patch(FancyBboxPatch((x - size[0]/2, y - size[1]/2), size[0], size[1], boxstyle='round,pad=0,rounding_size=.12',
                                     fc='white', ec=color, lw=1.6, zorder=2))
     for a, b, *label in arrows:
         (x, y), (u, v), learns = boxes[a][:2], boxes[b][:2], bool(label) and label[0] == 'learns'

@@ -80,7 +80,7 @@ CALLS = {
     'plastic': (plastic, {'train_step': lambda o: o.train_step(X, Y, phase='new'), 'panic': lambda o: o.train_step(X, Y, 'panic'), 'forget': lambda o: o.forget(label=1),
         'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]),
         'forget phase': lambda o: o.forget(phase='p2'), 'add_layer': lambda o: o.add_layer(0), 'remove_layer': lambda o: o.remove_layer(0), 'replace_layer': lambda o: o.replace_layer(1),
-        'freeze_layer': lambda o: o.freeze_layer(0), 'consolidate': lambda o: o.consolidate(), 'flush': lambda o: o.flush(), 'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.arange(2, 5), Y[:3]), 'set_neurogenesis': lambda o: o.set_neurogenesis(False),
+        'freeze_layer': lambda o: o.freeze_layer(0), 'consolidate': lambda o: o.consolidate(), 'flush': lambda o: o.flush(), 'set_neurogenesis': lambda o: o.set_neurogenesis(False),
         'load_state_dict': lambda o, s: o.load_state_dict(s), 'a state that does not fit': lambda o, s: o.load_state_dict({**s, 'readout.rows': s['readout.rows']*0 - 1})}),
     'published': (lambda: plastic(published=True), {'train_step': lambda o: o.train_step(X, Y), 'consolidate': lambda o: o.consolidate()}),
     'triarchic': (triarchic, {'update_batch': lambda o: o.update_batch(X, Y), 'panic': lambda o: o.update_batch(X, Y, 'panic'), 'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
