@@ -4,11 +4,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import difference
 
-from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain, encoder_sums
+from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
 from plasticish.consolidation import gram_add_, mirrored
 from plasticish.context import ContextWeights
 from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric, class_quotas, survivors
-from plasticish.sparse_layer import RunningMetric, k_winners, sparse_code
+from plasticish.sparse_layer import RunningMetric, encoder_sums, k_winners, sparse_code
 
 D, C = 6, 4
 def tries(n): return settings(max_examples=n, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
