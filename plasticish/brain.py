@@ -14,8 +14,9 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    at_a_glance, before_change, check_count, check_device, check_gap, check_labels, check_mode, check_moved, check_number,
-    check_precision, check_within, glance_card, in_bfloat16, in_turn, load_whole, log, no_grad, ordinary, snapshot, whole,
+    at_a_glance, before_change, check_count, check_device, check_gap, check_labels, check_mode, check_moved,
+    check_number, check_precision, check_within, glance_card, in_bfloat16, in_turn, load_whole, log, no_grad,
+    ordinary, snapshot, whole,
 )
 from plasticish.consolidation import (
     RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
@@ -920,7 +921,7 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
         layers.append(NeuromodulatedBlock(E.shape[1], len(E), min(self.sparsity_k, len(E)), device=self.device))
         i += 1
     had, has = ([len(l.encoder) for l in stack] for stack in (self.brain, layers))
-    if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, they were of %s', has, had)
+    if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, of %s', has, had)
     self.brain = nn.ModuleList(layers)
     if not any(k.startswith(prefix + 'recent.') for k in state): self._as_before_experts(state, prefix)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
@@ -1022,7 +1023,7 @@ def held_eyes(self:TriarchicBrain)->Callable|None:
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_from_settings
 def _triarchic_from(told, state, **kwargs):
-    "An empty Triarchic Brain of these settings, which must be of the size of its state; raises `ValueError`, `TypeError`"
+    "An empty Triarchic Brain of settings that must fit its state; raises `ValueError`, `TypeError`"
     told = dict(told)
     power, core, numbers = (told.pop(k) for k in ('power', 'core', 'numbers'))
     size = told.get('hidden_size'), told.get('in_size'), told.get('out_size')

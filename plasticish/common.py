@@ -4,8 +4,8 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, contextvars, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets, signal
-import stat, sys, threading, weakref
+import contextlib, contextvars, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets
+import signal, stat, sys, threading, weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

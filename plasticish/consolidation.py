@@ -485,7 +485,8 @@ def _check_sums(self:PlasticReadout):
     slack = 1e-3*(1 + float(size.max())) if len(size) else 0.
     check_within(self.lateral.tril(), -slack, 1e12, 'sums of products')
     check_within(self.target, -slack, 1e12, 'sums of activities')
-    check_within(self.target.sum(1) - (1.01*n*size.clamp(min=0)).sqrt(), -1e12, slack, 'activities beyond their squares')
+    most = (1.01*n*size.clamp(min=0)).sqrt()
+    check_within(self.target.sum(1) - most, -1e12, slack, 'activities beyond their squares')
     if (size*(n == 0)).any(): raise ValueError('the sums of neurons that have seen nothing are not zero')
     if n.any(): ridge_factor(self.lateral.clone(), float(self.ridge))
 

@@ -335,7 +335,7 @@ def export(brain:PlasticBrain|TriarchicBrain,
 
 # %% ../nbs/workshop/deploy.ipynb #TableAnswer
 class TableAnswer(nn.Module):
-    "What a `PlasticClassifier` answers, in tensors alone: rows [B,D] as they are -> shares [B,C] as `classes_` has them"
+    "What a `PlasticClassifier` answers, in tensors alone: rows [B,D] -> shares [B,C] in the order of `classes_`"
     shift:Tensor; unit:Tensor; order:Tensor
 
     def __init__(self,

@@ -157,11 +157,12 @@ def draw_flow(
                  ylim=(min(b[1] for b in boxes.values()) - .8, max(b[1] for b in boxes.values()) + .8))
     for x, y, text, color in boxes.values():
         ax.text(x, y, text, ha='center', va='center', fontsize=8, zorder=3)
-        ax.add_patch(FancyBboxPatch((x - size[0]/2, y - size[1]/2), size[0], size[1], boxstyle='round,pad=0,rounding_size=.12',
-                                    fc='white', ec=color, lw=1.6, zorder=2))
+        corner, style = (x - size[0]/2, y - size[1]/2), 'round,pad=0,rounding_size=.12'
+        ax.add_patch(FancyBboxPatch(corner, size[0], size[1], style, fc='white', ec=color, lw=1.6, zorder=2))
     for a, b, *label in arrows:
         (x, y), (u, v), learns = boxes[a][:2], boxes[b][:2], bool(label) and label[0] == 'learns'
-        look = dict(arrowstyle='-|>', color=GREY, lw=1.1, ls='--' if learns else '-', shrinkA=0, shrinkB=0, mutation_scale=9)
+        look = dict(arrowstyle='-|>', color=GREY, lw=1.1, ls='--' if learns else '-', mutation_scale=9)
+        look |= dict(shrinkA=0, shrinkB=0)
         start = (x + size[0]/2*np.sign(u - x), y) if abs(u - x) >= size[0] else (x, y + size[1]/2*np.sign(v - y))
         end = (u - size[0]/2*np.sign(u - x), v) if abs(u - x) >= size[0] else (u, v - size[1]/2*np.sign(v - y))
         ax.annotate('', end, start, arrowprops=look, zorder=1)

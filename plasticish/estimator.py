@@ -27,7 +27,7 @@ class PlasticClassifier:
                  readout:bool=True, # pool the vote with what the layers predict? False: the vote alone
                  power:float=.5, # features become sign(x)|x|^power
                  scale:bool=True, # standardise the features by their running mean and deviation
-                 bias:float=1., # constant feature, in units of a standardised row's length; 0: directions only, fixed scale
+                 bias:float=1., # constant feature, in lengths of a standardised row; 0: directions only, fixed scale
                  mode:str='plastic', # how it learns; 'auto' looks out for storms
                  random_state:int|np.random.RandomState|None=0, # of the layers' directions
                  device:str|torch.device='cpu', # where the brain lives

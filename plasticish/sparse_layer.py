@@ -494,7 +494,8 @@ def _load_from_state_dict(self:PrototypeProjection, state, prefix, *args):
         sums = n[:, None]*mean
         outer = state.pop(old + 'scatter').double() + mean.T @ sums
         whitener, fitted = state.pop(old + 'transform').T.contiguous(), state.pop(old + 'fresh_at')
-        state.update({old + k: v for k, v in dict(count=n, sums=sums, outer=outer, whitener=whitener, fitted=fitted).items()})
+        new = dict(count=n, sums=sums, outer=outer, whitener=whitener, fitted=fitted)
+        state.update({old + k: v for k, v in new.items()})
         del state[old + 'factor']
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 

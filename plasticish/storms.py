@@ -206,7 +206,8 @@ def _motion(p, c, g, angles=(-math.pi, math.pi)):
     angle = angles[0] + (angles[1] - angles[0])*torch.rand(len(p), generator=g).to(p)
     step = torch.stack([angle.cos(), angle.sin()], -1)[:, None, None]      # [B,1,1,2]
     w = torch.exp(-torch.arange(2*round(radius*u) + 1.)**2/(2*(sigma*u)**2))
-    return sum(v*_resample(p, i*step.expand(-1, *p.shape[2:], -1)) for i, v in enumerate((w/w.sum()).tolist()) if v > 1e-4)
+    shares = enumerate((w/w.sum()).tolist())
+    return sum(v*_resample(p, i*step.expand(-1, *p.shape[2:], -1)) for i, v in shares if v > 1e-4)
 
 def _zoom_blur(p, most, g):
     steps = round(100*(most - 1)) + 1
@@ -235,7 +236,8 @@ def _snow(p, c, g):
     "Flakes of normal noise above c[3], enlarged and blurred by motion, over a picture that is paler"
     mean, sd, zoom, least, radius, sigma, keep = c
     flakes = _zoomed(mean + sd*torch.randn(len(p), 1, *p.shape[2:], generator=g).to(p), zoom)
-    flakes = _motion(torch.where(flakes < least, 0., flakes), (radius, sigma), g, (-.75*math.pi, -.25*math.pi)).clamp(0, 1)
+    flakes, down = torch.where(flakes < least, 0., flakes), (-.75*math.pi, -.25*math.pi)
+    flakes = _motion(flakes, (radius, sigma), g, down).clamp(0, 1)
     pale = torch.maximum(p, p.mean(1, keepdim=True)*1.5 + .5)
     return keep*p + (1 - keep)*pale + flakes + flakes.flip(2, 3)
 
@@ -262,7 +264,7 @@ def _contrast(p, c, g):
     return (p - mean)*c + mean
 
 def _elastic(p, c, g):
-    "An affine map that moves three points by up to c[2], and smooth random shifts of c[0], smoothed by c[1]; shares of a side"
+    "An affine map that moves three points by up to c[2], and random shifts of c[0], smoothed by c[1]; in sides"
     (alpha, sigma, affine), (B, _, H, W) = c, p.shape
     third = H/3
     corners = torch.tensor([[third, third, 1], [third, -third, 1], [-third, -third, 1]])

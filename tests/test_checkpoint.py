@@ -187,8 +187,8 @@ def test_two_runs_never_share_a_folder(processes, tmp_path):
     p.start()
     assert here.recv() == 'started'
     cls, args, kwargs = make(checkpoint_dir=tmp_path)
-    with pytest.raises(CheckpointError, match='in use by another run'): cls(*args, **kwargs).train(verbose=False)
-    with pytest.raises(CheckpointError, match='in use by another run'): cls(*args, **kwargs).save()
+    with pytest.raises(CheckpointError, match='in use by another process'): cls(*args, **kwargs).train(verbose=False)
+    with pytest.raises(CheckpointError, match='in use by another process'): cls(*args, **kwargs).save()
     here.send('go on')
     p.join()
     assert p.exitcode == 0
