@@ -24,7 +24,7 @@ from plasticish.consolidation import (
 from .checkpoint import CheckpointError, read_brain, save_brain
 from .context import ContextWeights, DriftDetector, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
-from .experts import ExpertPool, balanced_rows, followed, log_shares, specialist
+from .experts import ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue, check_tickets
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -628,11 +628,15 @@ def _judges(self:PlasticBrain, n=512):
 @patch
 def _weigh(self:PlasticBrain, slots, y, score):
     "Weights of the lasting parts, from stored rows answered as if they had not been learned; `score`: the readout's"
-    if score is None: return
+    if score is not None: self.lasting.fit_(self._evidence_without(slots, score), y)
+
+@patch
+def _evidence_without(self:PlasticBrain, slots, score):
+    "Evidence on stored rows by parts that have not learned them [n,C,3]; `score`: the readout's"
     mine = slots[self.memory.local_slots(slots)]
     evidence = self.memory.from_all(slots, self._evidence(self.memory.values(mine), [], mine)[0])
-    evidence[:, :score.shape[1], 2] = score
-    self.lasting.fit_(evidence, y)
+    if score is not None: evidence[:, :score.shape[1], 2] = score
+    return evidence
 
 @patch
 def _fit_readouts(self:PlasticBrain, ridges=()):
@@ -905,6 +909,55 @@ def explain(self:PlasticBrain,
     return [{**why, 'prediction': int(a), 'parts': dict(zip(names, g.tolist()))}
             for why, a, g in zip(self.memory.explain(f, k), two[:, 0], gain)]
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-predict_set
+@patch
+@no_grad
+@in_turn
+def predict_set(self:PlasticBrain,
+                x:Tensor, # images [B,3,H,W] or features [B,D]
+                alpha:float=.1 # share of the rows of each class whose class may be missed
+               )->Tensor: # bool [B,C]
+    "The classes that may be right: sets with a promise; raises `ValueError` while too little is stored"
+    check_number(alpha, 'alpha', 0, 1, above=True)
+    strange, y = self._calibrated()
+    shares = self._lasting_answer(self.features(x))
+    return 1 - shares <= class_thresholds(strange, y, shares.shape[1], alpha)
+
+@patch
+@no_grad
+@in_turn
+def novelty(self:PlasticBrain,
+            x:Tensor # images [B,3,H,W] or features [B,D]
+           )->Tensor: # [B]; larger: less like any known class
+    "How little an input resembles the known classes: one minus the largest score of the readout, or share of the vote"
+    f = self.features(x)
+    if self.has_readout and self.readout.fitted: return 1 - self.readout(self._encode(f, 'inference')[1]).amax(1)
+    return 1 - self._lasting_answer(f).amax(1)
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-calibrated
+@patch
+def _lasting_answer(self:PlasticBrain, f):
+    "Class shares by the parts that do not forget [B,C]"
+    out, codes = self._encode(f, 'inference')
+    if self.has_readout: return self.lasting(self._evidence(f, codes)[0])
+    return self._votes(out if self.published else f)[0][0]
+
+@patch
+def _calibrated(self:PlasticBrain):
+    "How strange the true class of stored rows looks, each left out [n], and their labels [n]"
+    m, (waiting, _, fit) = self.memory, self.readout.counters.tolist()
+    count, last, known = self.__dict__.get('_calibration', (0, None, None))
+    if last == fit and 10*abs(m.count - count) <= count: return known
+    judges = self._judges(4096) if m.count else None
+    if judges is None: raise ValueError('predict_set: expected a brain that has stored two items or more')
+    slots, h, y = (t[m.ids[judges[0]] < m.counters[2] - waiting] for t in judges) if fit else judges # those taken in
+    score = self.readout._fit_with(slice(None), float(self.readout.ridge), (h, y))[3] if fit else None
+    here = slots[m.local_slots(slots)]
+    if self.has_readout: shares = self.lasting(self._evidence_without(slots, score))
+    else: shares = m.from_all(slots, self._votes(m.values(here), here)[0][0])
+    self.__dict__['_calibration'] = m.count, fit, (1 - shares.gather(1, y[:, None])[:, 0], y)
+    return self.__dict__['_calibration'][2]
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-get_stats
 @patch
 @in_turn
@@ -952,6 +1005,7 @@ def validate(self:PlasticBrain):
 @in_turn
 def load_state_dict(self:PlasticBrain, state_dict, strict:bool=True, assign:bool=False):
     "As in torch, but a state that is damaged or does not fit is refused as a whole, with a `ValueError`"
+    self.__dict__.pop('_calibration', None)
     return load_whole(self, state_dict, strict, assign)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-load_state_dict

@@ -156,3 +156,16 @@ def balanced_rows(labels:Tensor, # [N]
     rank = torch.empty_like(at)
     rank[order] = torch.arange(len(at), device=at.device) - (counts.cumsum(0) - counts)[labels[at[order]]]
     return at[rank.argsort(stable=True)[:n]]
+
+# %% ../nbs/workshop/experts.ipynb #class_thresholds
+def class_thresholds(strange:Tensor, # of the true class of each row, between 0 and 1 [n]
+                     y:Tensor, # true classes [n]
+                     n_classes:int, # C
+                     alpha:float # share of rows whose class may be missed
+                    )->Tensor: # [C]; infinite where a class has too few rows
+    "How strange a class may look and still be in the set"
+    n = torch.bincount(y, minlength=n_classes)
+    order = (y.double() + strange.double().clamp(0, 1)/2).argsort()        # by class, then by strangeness
+    k = ((n + 1)*(1 - alpha) - 1e-9).ceil().long()
+    at = (n.cumsum(0) - n + k - 1).clamp(0, max(len(y) - 1, 0))
+    return torch.where(k <= n, strange[order][at], torch.inf)
