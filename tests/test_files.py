@@ -6,6 +6,7 @@ import pickle
 import random
 import signal
 import struct
+import types
 import zipfile
 
 import numpy as np
@@ -18,6 +19,7 @@ from small import difference
 
 from plasticish.brain import PlasticBrain, ReadoutConfig, TriarchicBrain
 from plasticish.checkpoint import CheckpointError, _checksum, read_checkpoint, write_checkpoint
+from plasticish.common import Table
 from plasticish.eyes import (
     PretrainedEyes,
     SmallResNet,
@@ -399,7 +401,7 @@ def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, plan
     from small import make
     cls, args, kwargs = make(epochs=1)
     trainer = cls(*args, **kwargs)
-    for name in ('.lock', 'history.csv', 'report.txt', 'report.html', 'results.png', 'life.png'):
+    for name in ('.lock', 'history.csv', 'report.txt', 'report.html', 'results.png', 'confusion.png', 'life.png'):
         folder = tmp_path/f'out {tried}'
         folder.mkdir(); PLANTS[plant](folder/name, victim)
         if name == '.lock': attempt(lambda: trainer.save(folder))
@@ -412,7 +414,10 @@ def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, plan
 class Written:
     "A result whose pictures are quickly drawn"
     def __init__(self, trainer): self.trainer = self; self.history = trainer.history; self.report = trainer.report; self.save_error = None
+    brain = types.SimpleNamespace(classes=['a'])
     def plot_results(self): return Figure(figsize=(1, 1))
+    def confusion(self): return torch.ones(1, 1, dtype=torch.int64)
+    def by_class(self): return Table(['class'], [['a']])
     def __str__(self): return 'a report'
 
 def test_a_folder_that_lies_about_its_brain(tmp_path):
