@@ -85,7 +85,7 @@ def drop_(self:LabelQueue,
 @patch
 def _load_from_state_dict(self:LabelQueue, state, prefix, *args):
     if prefix + 'tickets' not in state:
-        state.update({prefix + k: b for k, b in LabelQueue(self.dim).state_dict().items()})
+        state.update({prefix + k: b for k, b in LabelQueue(self.dim, self.size).state_dict().items()})
     for k in ('rows', 'tickets'):
         setattr(self, k, torch.zeros_like(state[prefix + k], device=self.tickets.device))
     HostBuffers._load_from_state_dict(self, state, prefix, *args)
