@@ -268,7 +268,7 @@ def _exportable(brain, eyes):
     if not isinstance(eyes, bool): raise TypeError(f'eyes: expected True or False, got {eyes!r}')
     if not _has_learned(brain):
         raise ValueError('brain: expected one that has learned something, got an empty one')
-    found = vars(brain)['_eye' if isinstance(brain, PlasticBrain) else 'eyes']
+    found = brain.held_eyes()
     if eyes and not isinstance(found, PretrainedEyes):
         got = 'one without eyes' if found is None else type(found).__name__
         raise ValueError(f'eyes: expected a brain with PretrainedEyes, got {got}')

@@ -149,10 +149,10 @@ def draw_input(
 def draw_flow(
     ax, # axes
     boxes:dict, # name -> (x and y of its middle, text, colour)
-    arrows:list, # (from, to) or (from, to, what flows)
+    arrows:list, # (from, to), or (from, to, 'learns') for a dashed one
     size:tuple=(1.7, .8), # width and height of a box
 ):
-    "Boxes and arrows; dashed arrows, which are labelled learns, carry what learning needs"
+    "Boxes and arrows; arrows along which an error goes back are dashed"
     bare(ax).set(xlim=(min(b[0] for b in boxes.values()) - 1.2, max(b[0] for b in boxes.values()) + 1.2),
                  ylim=(min(b[1] for b in boxes.values()) - .8, max(b[1] for b in boxes.values()) + .8))
     for x, y, text, color in boxes.values():

@@ -166,6 +166,6 @@ def class_thresholds(strange:Tensor, # of the true class of each row, between 0 
     "How strange a class may look and still be in the set"
     n = torch.bincount(y, minlength=n_classes)
     order = (y.double() + strange.double().clamp(0, 1)/2).argsort()        # by class, then by strangeness
-    k = ((n + 1)*(1 - alpha) - 1e-9).ceil().long()
+    k = ((n + 1)*(1 - alpha) - 1e-9).ceil().long().clamp(min=1)
     at = (n.cumsum(0) - n + k - 1).clamp(0, max(len(y) - 1, 0))
     return torch.where(k <= n, strange[order][at], torch.inf)

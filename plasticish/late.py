@@ -84,10 +84,10 @@ def drop_(self:LabelQueue,
 # %% ../nbs/workshop/late.ipynb #LabelQueue-validate
 @patch
 def _load_from_state_dict(self:LabelQueue, state, prefix, *args):
-    if prefix + 'tickets' not in state:
+    if not any(k.startswith(prefix) for k in state): # 0.3 had no queue
         state.update({prefix + k: b for k, b in LabelQueue(self.dim, self.size).state_dict().items()})
     for k in ('rows', 'tickets'):
-        setattr(self, k, torch.zeros_like(state[prefix + k], device=self.tickets.device))
+        if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device=self.tickets.device))
     HostBuffers._load_from_state_dict(self, state, prefix, *args)
 
 @patch

@@ -160,7 +160,7 @@ def _do(self:Service, work, jobs):
 
 @patch
 def _teach(self:Service, jobs):
-    "Write lessons to the journal, then learn them; what was wrong with one concerns that one alone"
+    "Write lessons to the journal, then learn them as one batch"
     phase = f"taught {time.strftime('%Y-%m-%d')}"
     x, names = torch.cat([j['x'] for j in jobs]), [j['label'] for j in jobs]
     self.journal.append(x, names, phase)
