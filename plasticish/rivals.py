@@ -95,8 +95,8 @@ class Neighbours(Learner):
     def answer(self, x):
         if len(self.keys) > 1: self.keys, self.labels = [torch.cat(self.keys)], [torch.cat(self.labels)]
         sim = F.normalize(x, dim=1) @ self.keys[0].T                                                     # [B,N]
-        voters = self.labels[0][sim.topk(min(self.k, sim.shape[1]))[1]]                                  # [B,k]
-        return torch.zeros(len(x), self.n_classes).scatter_add_(1, voters, torch.ones(voters.shape)).argmax(1)
+        neighbours = self.labels[0][sim.topk(min(self.k, sim.shape[1]))[1]]                                  # [B,k]
+        return torch.zeros(len(x), self.n_classes).scatter_add_(1, neighbours, torch.ones(neighbours.shape)).argmax(1)
 
 # %% ../nbs/workshop/rivals.ipynb #StreamingLDA
 class StreamingLDA(ClassMean):

@@ -470,7 +470,7 @@ def adapt_metric_(self:PrototypeProjection,
     mean, whitener = m.mean.clone(), m.whitener.clone()
     m.fit_()
     seen = m.count > 0
-    m.mean = (all_sum(m.sums)[seen]/m.count[seen, None]).mean(0).float() # classes count alike, however many came of each
+    m.mean = (all_sum(m.sums)[seen]/m.count[seen, None]).mean(0).float() # all classes count alike
     A, b = torch.linalg.solve_triangular(whitener.T, m.whitener.T, upper=True), m.whiten(mean)
     on = (self.wins > 0).nonzero().flatten()
     before_change(self.weight, on)

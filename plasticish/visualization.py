@@ -122,8 +122,8 @@ def layer_codes(
         f = layer(f, mode)
     return codes, f
 
-# %% ../nbs/07_visualizer.ipynb #voters
-def voters(
+# %% ../nbs/07_visualizer.ipynb #neighbours
+def neighbours(
     memory, # an `EpisodicMemoryBank`
     q:Tensor, # what it is asked [1,D]
     n:int, # so many of the nearest
@@ -158,17 +158,17 @@ def draw_answer(
     ax.barh(labels, top.values.cpu(), color=[MEMORY] + [PALE]*(len(labels) - 1))
     ax.invert_yaxis(); ax.set_xlim(0, 1.02); ax.set_xlabel('share'); ax.grid(axis='y', visible=False)
 
-def draw_voter(
+def draw_neighbour(
     ax, # axes
     picture:Tensor|None, # [3,H,W] in 0–1; None draws the key
     key:Tensor, # what is stored [D]
-    voter:dict, # of `voters`
+    neighbour:dict, # of `neighbours`
     name, # (label, letters) -> its name
 ):
     "A remembered example: picture or fingerprint, label, phase, weight"
-    draw_input(ax, picture, key, f"{name(voter['label'], 10)}\n{voter['phase'][:11] or 'id %d' % voter['id']}", MEMORY)
+    draw_input(ax, picture, key, f"{name(neighbour['label'], 10)}\n{neighbour['phase'][:11] or 'id %d' % neighbour['id']}", MEMORY)
     ax.set_title(ax.get_title(), fontsize=9, color='black', fontweight='normal', loc='center')
-    ax.set_xlabel(f"{voter['weight']:.0%}", fontsize=9, labelpad=2)
+    ax.set_xlabel(f"{neighbour['weight']:.0%}", fontsize=9, labelpad=2)
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-trace_thought
 @patch
@@ -177,14 +177,14 @@ def trace_thought(self:PlasticVisualizer,
     loader, # images or features with labels
     use_panic_mode:bool=False, # think as in a storm: all signals doubled
     index:int=0, # which sample of the loader
-    n_voters:int=8, # memories shown
+    n_neighbours:int=8, # memories shown
 )->Figure:
     "One input on its way: pixels, winners of each layer, answer, and the memories that gave it"
     x, y = (t[index:] for t in take(loader, index + 1))
     if not len(y): raise ValueError(f'index: expected a sample of the loader, got {index}')
     f, mode = self.look(x), 'panic' if use_panic_mode else 'inference'
     codes, key = layer_codes(self.brain, self.brain.features(f), mode)
-    votes, layers = voters(self.brain.memory, key, n_voters), shown_layers(len(codes))
+    votes, layers = neighbours(self.brain.memory, key, n_neighbours), shown_layers(len(codes))
     scores = self.brain(f, mode)[0]
     said = f'A thought{" in panic" if use_panic_mode else ""}: the brain says {self.name(int(scores.argmax()))}'
     fig, _ = canvas(8, 3.9, title=said if votes else 'A thought: the memory is still empty')
@@ -196,19 +196,19 @@ def trace_thought(self:PlasticVisualizer,
         fired = torch.zeros(H).scatter_(0, idx[0].cpu(), val[0].cpu().abs())
         draw_sheet(ax, fired, CORE, f'layer {i}: {idx.shape[1]} of {H}')
     draw_answer(axs[-1], scores, int(y[0]), self.name)
-    self._draw_voters(bottom, votes)
+    self._draw_neighbours(bottom, votes)
     return fig
 
-# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_draw_voters
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_draw_neighbours
 @patch
-def _draw_voters(self:PlasticVisualizer, fig, votes):
+def _draw_neighbours(self:PlasticVisualizer, fig, votes):
     "A row of remembered examples"
     if not votes: return fig.text(.5, .5, 'nothing remembered yet', ha='center', fontsize=10, color=GREY)
     keys = self.brain.memory.values(torch.tensor([v['slot'] for v in votes], device=self.brain.device))
     found = self.gallery.find(keys, self.brain.features) if self.gallery else [None]*len(votes)
     axs = fig.subplots(1, len(votes), squeeze=False)[0]
     for ax, v, key, img in zip(axs, votes, keys, found):
-        draw_voter(ax, None if img is None else self.pixels(img[None])[0], key, v, self.name)
+        draw_neighbour(ax, None if img is None else self.pixels(img[None])[0], key, v, self.name)
     fig.suptitle('What it remembers: label, phase, and weight in the vote', fontsize=10, x=.01, ha='left')
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-trace_thought_matrix
@@ -648,7 +648,7 @@ def in_metric(
 def plot_memory_map(self:PlasticVisualizer,
     query=None, # images or features with labels whose neighbours are shown
     n_queries:int=3, # how many of them
-    n_voters:int=8, # neighbours of each
+    n_neighbours:int=8, # neighbours of each
     color:str='phase', # or 'label'
     n:int=2000, # memories on the map
 )->Figure:
@@ -658,7 +658,7 @@ def plot_memory_map(self:PlasticVisualizer,
     fig, ax = canvas(8, 4, 'A', f'{m.count} memories by {color}')
     if not m.count: return fig
     q = [] if query is None else self._keys_of(take(query, n_queries)[0])
-    votes = [voters(m, row[None], n_voters) for row in q]
+    votes = [neighbours(m, row[None], n_neighbours) for row in q]
     slots = self._memories(n, [v['slot'] for vs in votes for v in vs])
     z = in_metric(m, m.values(slots.to(self.brain.device))).cpu()
     mean, axes, share = pca_axes(z)

@@ -124,7 +124,7 @@ class Oracle:
         return cos*np.where([i.storm for i in self.stored], .74, 1.)
 
     def vote(self, q, classes, ids):
-        "Class shares [Q,C], and the share of temporary items [Q]; `ids` of the voters [Q,k], for two may be equally near"
+        "Class shares [Q,C], and the share of temporary items [Q]; `ids` of the neighbours [Q,k], for two may be equally near"
         S = self.similar(q)
         out, storm = np.zeros((len(q), classes)), np.zeros(len(q))
         for n, s in enumerate(S):
@@ -154,7 +154,7 @@ class Oracle:
         return np.linalg.solve(A + ridge*np.trace(A)/len(A)*np.eye(len(A)), b)
 
 def compare(brain, model, settled):
-    "Stored, voters, readout sums; once metric and readouts are fitted also the answer"
+    "Stored, neighbours, readout sums; once metric and readouts are fitted also the answer"
     m, classes = brain.memory, CLASSES
     have = [(int(i), int(y), m.phase_names[p], bool(t)) for i, y, p, t in zip(m.ids[:len(m)], m.labels, m.phases, m.temporary)]
     assert sorted(have) == sorted((i.id, i.label, i.phase, i.storm) for i in model.stored), 'what is stored'
@@ -163,10 +163,10 @@ def compare(brain, model, settled):
     q = QUERIES.double().numpy()
     if model.stored:
         sim, slots = m.search(brain.features(QUERIES))
-        true, ids, voters = model.similar(q), [i.id for i in model.stored], m.ids[slots].tolist()
+        true, ids, neighbours = model.similar(q), [i.id for i in model.stored], m.ids[slots].tolist()
         np.testing.assert_allclose(sim, -np.sort(-true, 1)[:, :K], atol=.01, err_msg='similarities')
-        for n, row in enumerate(voters):
-            np.testing.assert_allclose(true[n][[ids.index(i) for i in row]], sim[n], atol=.01, err_msg='voters')
+        for n, row in enumerate(neighbours):
+            np.testing.assert_allclose(true[n][[ids.index(i) for i in row]], sim[n], atol=.01, err_msg='neighbours')
         assert float(sim.max()) <= 1
     brain.flush()
     for storm, r in ((False, brain.readout), (True, brain.storm_readout)):
@@ -181,12 +181,12 @@ def compare(brain, model, settled):
         np.testing.assert_allclose(np.pad(r.target, ((0, 0), (0, classes - r.target.shape[1]))), b, atol=1e-4, err_msg=f'target sums, storm {storm}')
         seen = np.repeat([any(i.storm == storm and l in i.layers for i in model.read) for l in model.layers], [len(model.encoders[l]) for l in model.layers])
         assert not lower[~seen].any() and not lower[:, ~seen].any() and not r.target[~seen].any(), 'sums that should be empty are exactly zero'
-    if settled and model.stored: answers(brain, model, q, voters)
+    if settled and model.stored: answers(brain, model, q, neighbours)
 
-def answers(brain, model, q, voters):
+def answers(brain, model, q, neighbours):
     "Vote and scores together, as the brain weighs them"
     C = CLASSES
-    shares, storm = model.vote(q, C, voters)
+    shares, storm = model.vote(q, C, neighbours)
     score = np.zeros_like(shares)
     if model.layers and any(i.layers for i in model.read):
         u = model.blended(unit(model.sense(q)))
