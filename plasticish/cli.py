@@ -435,6 +435,7 @@ def plot_confusion(
         fig = Figure(figsize=(side + 1.5, side), layout='constrained')
         ax = fig.subplots()
         ax.imshow(share.numpy(), cmap='Blues', vmin=0, vmax=1)
+        ax.grid(False)
         for i, j in M.nonzero().tolist() if few else ():
             dark = 'white' if share[i, j] > .5 else 'black'
             ax.text(j, i, str(int(M[i, j])), ha='center', va='center', fontsize=8, color=dark)

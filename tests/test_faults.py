@@ -174,7 +174,7 @@ def short_of_memory(kind, neurons, spare, pipe):
     pipe.send((said, differs, len(learned), n, t.history.n_rows))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='limits the address space')
-@pytest.mark.parametrize('kind, neurons, spare, enough', [('triarchic', 2048, 150, True), ('plastic', 512, 150, True), ('plastic', 2048, 150, False)])
+@pytest.mark.parametrize('kind, neurons, spare, enough', [('triarchic', 2048, 150, True), ('plastic', 512, 150, True), ('plastic', 2048, 210, False)])
 def test_memory_runs_out(processes, kind, neurons, spare, enough):
     "A batch that does not fit is learned in parts that do; where no part fits, an error says so, and the brain is the one that learned the parts before"
     here, there = processes.Pipe(duplex=False)
