@@ -139,6 +139,7 @@ class RunResult:
     n_images: int  # images there are
     n_looked: int  # of which the eyes looked at so many in this run; the others were cached
     source: str  # where the images came from
+    confused: torch.Tensor | None = None  # what `confusion` gives, once it was asked for
 
     def __str__(self):
         cached, speed = self.n_images - self.n_looked, self.n_looked/self.eye_seconds if self.n_looked else 0
@@ -151,12 +152,14 @@ class RunResult:
 @patch
 def confusion(self: RunResult) -> torch.Tensor:  # [C,C]: rows are the true classes
     "How often each class was taken for each, on all test images but those of the storm"
+    if self.confused is not None: return self.confused
     trainer, C = self.trainer, len(self.trainer.brain.classes)
     out = torch.zeros(C, C, dtype=torch.int64)
     for name, loader in trainer.eval_loaders.items():
         if name == 'storm': continue
         for x, y in loader:
             out.view(-1).scatter_add_(0, y*C + trainer.predict(x.to(trainer.device)).cpu(), torch.ones_like(y))
+    self.confused = out
     return out
 
 # %% ../nbs/workshop/cli.ipynb #RunResult-by_class
@@ -560,8 +563,10 @@ def _run_and_report(given):
     with process_group(some_device(device)):
         result = run(**{k: told[k] for k in _SETTINGS}, device=device, cache_dir=given['cache_dir'] or None,
                      verbose=not quiet, **more)
+        done = result.trainer.at['phase'] == len(result.trainer.phases)
+        if done: result.confusion() # of several processes, all must ask
         if ranks()[0]: return
-    if result.trainer.at['phase'] < len(result.trainer.phases):
+    if not done:
         if result.trainer.save_error: raise result.trainer.save_error
         _leave('plasticish', 3, f'stopped; go on with: plasticish run --resume --brain {shlex.quote(str(out))}')
     try: save_run(result, out)

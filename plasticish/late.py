@@ -24,7 +24,7 @@ class LabelQueue(HostBuffers):
                 ):
         super().__init__()
         check_count(dim, 'dim'); check_count(size, 'size')
-        self.dim = dim
+        self.dim, self.size = dim, size
         self.register_buffer('rows', torch.zeros(0, dim, dtype=torch.float32, device=device)) # [0 or size,D]
         self.register_buffer('tickets', torch.full((size,), -1, dtype=torch.int64, device=device)) # by place; -1: free
         self.register_buffer('counters', torch.zeros(1, dtype=torch.int64)) # next ticket
@@ -100,5 +100,5 @@ def validate(self:LabelQueue):
     right = there & (self.tickets < issued) & (self.tickets >= issued - N)
     placed = self.tickets % max(N, 1) == torch.arange(N, device=there.device)
     homeless = there.any() and not len(self.rows)
-    if self.tickets.ndim != 1 or not N or issued < 0 or (there & ~(right & placed)).any() or homeless:
+    if self.tickets.shape != (self.size,) or issued < 0 or (there & ~(right & placed)).any() or homeless:
         raise ValueError('tickets of rows that wait for labels do not fit')

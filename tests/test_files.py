@@ -68,7 +68,7 @@ def test_states_that_lie(kind):
     for bad in (None, [], 3, 'state', {}, {1: 2}, {'x': torch.ones(1)}, {**before, 'x': torch.ones(1)}, {**before, 'brain.9.encoder': torch.ones(3, D)}, {**before, 'brain.x.encoder': torch.ones(3, D)}): assert feed(bad)
     for k in names:
         v = before[k]
-        assert feed({n: t for n, t in before.items() if n != k}) or k.endswith('readout.rows'), f'without {k}'  # 0.3 did not count them
+        assert feed({n: t for n, t in before.items() if n != k}) or k.endswith(('readout.rows', 'late.tickets')), f'without {k}'  # 0.3 had neither
         for wrong in (None, v[..., None, None], torch.cat([v.flatten(), v.flatten()])): assert feed({**before, k: wrong}), k
         if v.is_floating_point():
             for value in (float('nan'), -float('inf')) if v.numel() else ():
