@@ -215,6 +215,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
     logits = core(idx, val) + self.context(idx, val)
     permanent = val*~base.temporary[idx]
     in_storm = self.drift.update_(margin(core(idx, permanent), y), y) or mode == 'panic'
+    if self.drift.lasted: base.temporary.zero_()
     only = base.temporary if in_storm else None
     core.learn_(idx, val if in_storm else permanent, y, logits, only)
     base.compete_(z, y, idx, base.temporary if in_storm else ~base.temporary)
@@ -389,6 +390,8 @@ def _make_state(self:PlasticBrain, num_layers, device, size, settings, shrinkage
     self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), device=device) # the lasting answer and each timescale
     self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
     self.register_buffer('created', torch.zeros((), dtype=torch.int64, device=device))
+    # id of the first item stored in the last alarm
+    self.register_buffer('alarm_id', torch.zeros((), dtype=torch.int64, device=device))
     for _ in range(num_layers): self.add_layer()
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_low
@@ -619,7 +622,7 @@ def _fit(self:PlasticBrain, r, ridges=()):
     first, judges = not r.fitted, self._judges()
     if judges is None: r.fit_(frozen)
     else: self._weigh(judges[0], judges[2], r.fit_(frozen, judges[1:], ridges))
-    for b in self.drift.buffers() if first else (): b.zero_() # until now it watched the vote, whose margins are wider
+    if first: self.drift.reset_() # until now it watched the vote, whose margins are wider
 
 @patch
 def _judges(self:PlasticBrain, n=512):
@@ -657,7 +660,7 @@ def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     some = torch.arange(n, device=f.device)*len(f)//n
     shares, calm, parts = all_rows(*self._scores(f[some[my_slice(n)]], 'plastic' if mode == 'auto' else mode))
     right = shares.argmax(1) == y[some]
-    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[some], mode)
+    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[some], mode, len(f))
     in_storm = mode == 'panic'
     if mode != 'inference' and self.hebbian: self._hebb(right, mode)
     new = self._unseen(f, y, in_storm) if memorize and not self.repeats else torch.ones_like(y, dtype=torch.bool)
@@ -704,10 +707,26 @@ def train_step(self:PlasticBrain,
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_watch
 @patch
-def _watch(self:PlasticBrain, calm, y, mode):
+def _watch(self:PlasticBrain, calm, y, mode, rows=None):
     "Tell the drift detector how clearly calm knowledge saw the right classes; the mode that follows"
-    alarm = self.drift.update_(margin(widened(calm, max(2, int(y.max()) + 1, calm.shape[1])), y), y)
+    m, was = margin(widened(calm, max(2, int(y.max()) + 1, calm.shape[1])), y), self.drift.alarm
+    alarm = self.drift.update_(m, y, rows)
+    if alarm > was: self.alarm_id.copy_(self.memory.counters[2])
+    if self.drift.lasted and mode == 'auto': self._keep_storm()
     return mode if mode == 'plastic' else 'panic' if alarm else 'plastic'
+
+@patch
+def _keep_storm(self:PlasticBrain):
+    "What was learned since the alarm becomes calm knowledge"
+    m, r = self.memory, self.storm_readout
+    self.flush()
+    new = m.temporary[:m.count] & (m.ids[:m.count] >= self.alarm_id)
+    m.keep_(new.nonzero()[:, 0])
+    for b in (r.lateral, r.target, r.rows): before_change(b)
+    for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known[0]): b.zero_()
+    self._retake(r, m.temporary[:m.count].nonzero()[:, 0], 1)
+    self._retake(self.readout, new.nonzero()[:, 0], 1)
+    self._fit_readouts(RIDGES)
 
 @patch
 def _hebb(self:PlasticBrain, right, mode):
@@ -995,13 +1014,14 @@ def _as_before_experts(self:PlasticBrain, state, prefix):
     "Complete a state of version 0.3, which has no experts, with those of a new brain"
     new = PlasticBrain(self.in_dim, 1, 1, 0, 1, num_classes=self.num_classes, vote=VoteConfig(power=self.power))
     for k, v in new.state_dict().items():
-        if k.split('.')[0] in ('recent', 'lasting', 'today') or k.endswith('.ridge'): state[prefix + k] = v
+        if k.split('.')[0] in ('recent', 'lasting', 'today', 'alarm_id') or k.endswith('.ridge'): state[prefix + k] = v
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-validate
 @patch
 def validate(self:PlasticBrain):
     "Raise `ValueError` if the parts do not fit each other"
     check_within(self.created, 0, 2**40, 'layers created')
+    check_within(self.alarm_id, 0, 2**62, 'items stored before the last alarm')
     for l in self.brain:
         if l.in_dim != self.in_dim: raise ValueError(f'expected layers of width {self.in_dim}, got {l.in_dim}')
     for r in (self.readout, self.storm_readout):
@@ -1023,6 +1043,18 @@ def load_state_dict(self:Brain, state_dict, strict:bool=True, assign:bool=False)
 def state_dict(self:Brain, **kwargs): # as in torch
     "As in torch, but a copy of one moment"
     return snapshot(self, **kwargs)
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-changes
+@patch(as_prop=True)
+def alarm(self:PlasticBrain|TriarchicBrain)->bool:
+    "Has the world changed, as far as labels tell?"
+    return self.drift.alarm
+
+@patch
+@in_turn
+def changes(self:PlasticBrain|TriarchicBrain)->list: # of dicts: start, end (row or None), kind, evidence
+    "What changed when, in rows learned: a storm that passed, a lasting change, or an open alarm"
+    return [dict(change, evidence='labels') for change in self.drift.changes()]
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settings
 @patch

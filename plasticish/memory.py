@@ -775,6 +775,21 @@ def clear(self:EpisodicMemoryBank):
     self.counters[4] = 0
     if self.metric is not None: self.metric.reset_()
 
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-keep_
+@patch
+@no_grad
+@whole
+def keep_(self:EpisodicMemoryBank,
+          slots:Tensor # of temporary items [n]
+         ):
+    "Make temporary items permanent"
+    for b in (self.temporary, self.length): before_change(b)
+    self.temporary[slots], self._known = False, None
+    if self.metric is None: self.length[slots] = 1.
+    else: self._resum(slots, 1)
+    self._faiss = None
+    self.refresh()
+
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_vectors
 @patch
 def _vectors(self:EpisodicMemoryBank, slots):
