@@ -93,10 +93,10 @@ def margin(
     logits:Tensor, # class scores [B,C]
     y:Tensor, # labels [B]
 )->Tensor: # [B]
-    "Score of the right class minus the best other score"
+    "Score of the right class minus the best other score; more than one is no clearer than one"
     right = logits.gather(1, y[:, None])[:, 0]
     rest = logits.scatter(1, y[:, None], -torch.inf).amax(1)
-    return right - rest.masked_fill(rest == -torch.inf, 0)
+    return (right - rest.masked_fill(rest == -torch.inf, 0)).clamp(max=1)
 
 # %% ../nbs/03_context.ipynb #mid_rank
 def mid_rank(
