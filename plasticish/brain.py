@@ -6,6 +6,7 @@
 __all__ = ['compress', 'TriarchicBrain', 'PlasticBrain']
 
 # %% ../nbs/05_brain.ipynb #imports
+from collections.abc import Callable
 from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
@@ -82,9 +83,9 @@ class TriarchicBrain(Brain):
         sparsity_k:int=32, # neurons that fire per input
         device:str|torch.device='cpu', # where the state lives
         published:bool=False, # the published rules and settings
-        eyes=None, # images to features; `PretrainedEyes` when the first image arrives
+        eyes:Callable|None=None, # images to features; PretrainedEyes when the first image arrives
         precision:str='auto', # of base and eyes: 'float32', 'bfloat16', or 'auto': bfloat16 if native
-        parts:TriarchicConfig|None=None, # other parts; None: as in a new `TriarchicConfig`
+        parts:TriarchicConfig|None=None, # other parts; None: as in a new TriarchicConfig
         **moved, # arguments of 0.3 that are settings of `parts` now
     ):
         super().__init__()
@@ -238,13 +239,13 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
                  lr_brain:float=.04, # of encoders that learn (published, hebbian); else it changes nothing
                  enable_neurogenesis:bool=True, # recycle idle neurons, where encoders learn
                  device='cpu', # where the state lives
-                 eyes=None, # images to features; None: `PretrainedEyes` when the first image arrives
+                 eyes: Callable|None = None, # images to features; None: PretrainedEyes when the first image arrives
                  published:bool=False, # the published rules and settings (`plasticish.published`)
                  seed:int=0, # of the layers' first directions
                  precision:str='auto', # of products, keys and eyes: float32, bfloat16, or auto: bfloat16 if native
-                 vote:VoteConfig|None=None, # of features, memory and vote; None: as in a new `VoteConfig`
-                 readout:ReadoutConfig|None=None, # of layers and readouts; None: as in a new `ReadoutConfig`
-                 **moved # arguments of 0.3 that are settings of `vote` or `readout` now
+                 vote:VoteConfig|None=None, # of features, memory and vote; None: as in a new VoteConfig
+                 readout:ReadoutConfig|None=None, # of layers and readouts; None: as in a new ReadoutConfig
+                 **moved # arguments of 0.3 that are settings of vote or readout now
                 ):
         super().__init__()
         vote, readout = plastic_settings(published, vote, readout, moved)
@@ -640,7 +641,7 @@ def evaluate(self:PlasticBrain,
 @no_grad
 @whole
 def forget(self:PlasticBrain,
-           ids=None, label:int=None, phase:str=None # exactly one of them, as in `EpisodicMemoryBank.select`
+           ids:list|Tensor|None=None, label:int=None, phase:str=None # one of them, as in EpisodicMemoryBank.select
           )->int: # items forgotten
     "Unlearn stored items: memory, metric and readout become those of a brain that never saw them; today's weights stay"
     gone = self.memory.select(ids, label, phase)
@@ -687,7 +688,7 @@ def _part_weights(self:PlasticBrain):
 def explain(self:PlasticBrain,
             x:Tensor, # images [B,3,H,W] or features [B,D]
             k:int=None # neighbours; None: all neighbours
-           )->list: # as `EpisodicMemoryBank.explain`; `prediction` and `parts` are the brain's
+           )->list: # as EpisodicMemoryBank.explain; `prediction` and `parts` are the brain's
     "Which stored items spoke for each answer, and by how much each part preferred it to the next best class"
     f = self.features(x)
     shares, _, parts = self._scores(f, 'inference')

@@ -98,7 +98,7 @@ class PrecisionCore(CoreWeights):
         self.register_buffer('precision', torch.zeros(size, dtype=torch.float32)) # [H]
 
     @torch.no_grad()
-    def learn_(self, idx, val, y, logits, only=None):
+    def learn_(self, idx, val, y, logits, only:Tensor|None=None):
         "One Kalman step on the winners' rows, towards one-hot targets"
         if only is not None: val = val*only[idx]
         self.precision.index_add_(0, idx.flatten(), (val*val.sum(1, keepdim=True)).flatten())
@@ -342,9 +342,9 @@ def ridge_factor(A:Tensor, # sums of products [R,R], lower triangle; changed in 
     raise ValueError('the sums of a readout are damaged: no ridge makes them positive')
 
 # %% ../nbs/02_consolidation.ipynb #ridge_solve
-def ridge_solve(A:Tensor, # as in `ridge_factor` [R,R]
+def ridge_solve(A:Tensor, # as in ridge_factor [R,R]
                 b:Tensor, # [R,C]
-                ridge:float # as in `ridge_factor`
+                ridge:float # as in ridge_factor
                )->Tensor: # [R,C]
     "Weights of a ridge regression from its sums"
     return torch.cholesky_solve(b, ridge_factor(A, ridge))

@@ -66,7 +66,7 @@ def tint(
 def canvas(
     width:float, # inches
     height:float, # inches
-    mosaic=None, # as in `Figure.subplot_mosaic`; None for a figure without axes
+    mosaic:str|None=None, # as in `Figure.subplot_mosaic`; None for a figure without axes
     title:str=None, # what is seen
     **kwargs, # passed on to `subplot_mosaic`
 ): # (figure, axes by name)

@@ -67,7 +67,7 @@ class EpisodicMemoryBank(HostBuffers):
                  temperature:float=None, # of the vote; None: the published weights
                  metric:PlasticMetric=None, # where neighbours are sought; None: cosine of the raw features
                  policy:str='ring', # what leaves when the bank is full: ring or balanced
-                 store:BankConfig|None=None, # how keys are kept and found; None: as in a new `BankConfig`
+                 store:BankConfig|None=None, # how keys are kept and found; None: as in a new BankConfig
                  **moved # arguments of 0.3 that are settings of `store` now
                 ):
         super().__init__()
@@ -221,7 +221,7 @@ def vote_weights(similarity:Tensor, # of the neighbours [B,k], largest first
 def vote(similarity:Tensor, # [B,k], largest first
          labels:Tensor, # [B,k]; negative marks a missing neighbour
          n_classes:int, # width C of the answer
-         temperature:float=None # as in `vote_weights`
+         temperature:float=None # as in vote_weights
         )->Tensor: # class shares [B,C]
     "The vote of the neighbours, all queries and classes at once"
     w = vote_weights(similarity, labels, temperature)
@@ -695,7 +695,7 @@ def _as_ids(ids, device):
 @patch
 @in_turn
 def select(self:EpisodicMemoryBank,
-           ids=None, # item ids: tensor, list or int
+           ids: list|Tensor|None = None, # item ids: tensor, list or int
            label:int=None, # a class
            phase:str=None # a phase
           )->Tensor: # slots [n]
@@ -715,7 +715,7 @@ def select(self:EpisodicMemoryBank,
 @no_grad
 @whole
 def forget(self:EpisodicMemoryBank,
-           ids=None, # item ids; give exactly one of the three, as in `select`
+           ids:list|Tensor|None=None, # item ids; give exactly one of the three, as in `select`
            label:int=None, # a class
            phase:str=None # a phase
           )->int: # items forgotten
