@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
@@ -735,7 +736,7 @@ def standings(
     cells, # table of cells, one row per (set, learner, seed)
     ours, # labels of our learners
     bound:str='joint softmax', # label that is shown beside them
-    paired=None, # cells whose seeds are paired; None: the same
+    paired:Any=None, # cells whose seeds are paired; None: the same
 )->str: # a table in Markdown
     "Per set ours, the best rival and the bound, as 'mean ± sd'; bold where the paired interval is clear of zero"
     paired, g = cells if paired is None else paired, cells.groupby(['set', 'learner']).accuracy
