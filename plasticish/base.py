@@ -87,6 +87,7 @@ class Brain(nn.Module):
     origin:dict|None = None # when it began, and what it learned since
     late:LabelQueue # inputs that wait for their labels
     drift:Any # a `DriftDetector`
+    inputs:Any # a `SequentialAlarm`, where inputs without labels are watched
     in_dim:int # width of its features
     power:float # of their compression
     precision:str # of its eyes
@@ -140,16 +141,21 @@ def teach(self:Brain,
     return accuracy
 
 # %% ../nbs/workshop/base.ipynb #Brain-changes
+@patch
+def _alarms(self:Brain):
+    "Those who watch, by their evidence"
+    return dict(labels=self.drift) | ({'inputs': self.inputs} if hasattr(self, 'inputs') else {})
+
 @patch(as_prop=True)
 def alarm(self:Brain)->bool:
-    "Has the world changed, as far as labels tell?"
-    return self.drift.alarm
+    "Has the world changed, as far as labels or inputs tell?"
+    return any(a.alarm for a in self._alarms().values())
 
 @patch
 @in_turn
 def changes(self:Brain)->list: # of dicts: start, end (row or None), kind, evidence
-    "What changed when, in rows learned: a storm that passed, a lasting change, or an open alarm"
-    return [dict(change, evidence='labels') for change in self.drift.changes()]
+    "What changed when: a storm that passed, a lasting change, or an open alarm; in rows learned, or rows observed"
+    return [dict(change, evidence=by) for by, a in self._alarms().items() for change in a.changes()]
 
 # %% ../nbs/workshop/base.ipynb #Brain-load_state_dict
 @patch

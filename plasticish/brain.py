@@ -19,8 +19,8 @@ from plasticish.common import (
 from plasticish.consolidation import (
     RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
 )
-from .context import ContextWeights, DriftDetector, margin
-from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
+from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
+from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
 from .experts import ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
@@ -31,6 +31,7 @@ from plasticish.sparse_layer import (
     LayerStack, NeuromodulatedBlock, PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify,
     k_winners, sparse_code,
 )
+from .unlabelled import InputShift, far_rank, left_out_distance
 
 # %% ../nbs/05_brain.ipynb #compress
 def compress(
@@ -226,6 +227,7 @@ def get_stats(self:TriarchicBrain)->dict: # name -> number
 class PlasticBrain(Brain, Rebuild, LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
     _calibration:tuple = 0, -1, None # ids given, rows of the last fit, and what sets were calibrated on then
+    _usual:tuple = 0, None, None # ids given, whitening, and distances of stored items then
 
     @ordinary
     def __init__(self,
@@ -297,6 +299,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     L = len(self.recent.decays)
     self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), device=device) # the lasting answer and each timescale
     self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
+    self.inputs, self.shift = SequentialAlarm().to(device), InputShift(D, C, device=device)
     self.register_buffer('created', torch.zeros((), dtype=torch.int64, device=device))
     # id of the first item stored in the last alarm
     self.register_buffer('alarm_id', torch.zeros((), dtype=torch.int64, device=device))
@@ -659,7 +662,7 @@ def forget(self:PlasticBrain,
         self._retake(r, its, 1)
     self._replay()
     self._fit_readouts(RIDGES)
-    self.__dict__.pop('_calibration', None)
+    self._drop_caches()
     return n
 
 # %% ../nbs/05_brain.ipynb #parts
@@ -752,6 +755,43 @@ def _calibrated(self:PlasticBrain):
     self._calibration = came, fit, known
     return known
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_drop_caches
+@patch
+def _drop_caches(self:PlasticBrain):
+    for name in '_calibration', '_usual': self.__dict__.pop(name, None)
+
+# %% ../nbs/05_brain.ipynb #PlasticBrain-observe
+@patch
+@no_grad
+@whole
+def observe(self:PlasticBrain,
+            x:Tensor # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
+           )->Tensor: # class shares [B,C]
+    "A step without labels: answer, and follow the inputs while they have changed; nothing is stored or learned"
+    f, own = all_rows(self.features(x), torch.full((len(x),), ranks()[0]))
+    u, usual, own = F.normalize(f, dim=1), self._usual_distances(), own == ranks()[0]
+    if usual is None: return self.answer(f[own])
+    metric, means = self.memory.metric, self.memory.metric.class_means
+    if not self.inputs.watch_(far_rank(torch.cdist(metric.whiten(u), metric.whiten(means)).square(), usual)):
+        self.shift.reset_()
+        return self.answer(f[own])
+    known = lambda u: all_rows(self.answer(u[my_slice(len(u))]))[0]
+    return self.shift.follow_(u, known, means, metric.whiten)[own]
+
+@patch
+def _usual_distances(self:PlasticBrain):
+    "Squared distances of stored items to the class means, as if they were not stored [n,C]; None of fewer than 64"
+    m, came = self.memory, int(self.memory.counters[2])
+    calm = (~m.temporary[:m.count]).nonzero()[:, 0]
+    if m.metric is None or len(calm) < 64: return None
+    then, whitener, usual = self._usual
+    if whitener is m.metric.whitener and 10*(came - then) <= then: return usual
+    slots = calm[balanced_rows(m.labels[calm], 4096)]
+    z, means = m.metric.whiten(self._stored(slots)), m.metric.whiten(m.metric.class_means)
+    usual = left_out_distance(torch.cdist(z, means).square(), m.labels[slots], m.metric.count, self.in_dim)
+    self._usual = came, m.metric.whitener, usual
+    return usual
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-get_stats
 @patch
 @in_turn
@@ -770,7 +810,7 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     had, has = ([len(l.encoder) for l in stack] for stack in (self.brain, layers))
     if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, of %s', has, had)
     self.brain = nn.ModuleList(layers)
-    self.__dict__.pop('_calibration', None)
+    self._drop_caches()
     if not any(k.startswith(prefix + 'recent.') for k in state): self._as_before_experts(state, prefix)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
@@ -795,6 +835,9 @@ def validate(self:PlasticBrain):
         known = max(r.target.shape[1], int(r.waiting_y.max()) + 1)
         if self.num_classes is not None and known > self.num_classes:
             raise ValueError('a readout knows more classes than there are')
+    widths = len(self.drift.place), len(self.shift.count)
+    if self.num_classes is not None and max(widths) > self.num_classes:
+        raise ValueError('those who watch know more classes than there are')
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-settings
 @patch

@@ -276,6 +276,12 @@ def whiten(self:PlasticMetric,
     "`x` from the mean, with the same spread in every direction"
     return (x - self.mean) @ self.whitener.T
 
+@patch(as_prop=True)
+def class_means(self:PlasticMetric)->Tensor: # [C,D]
+    "Mean unit feature of each class; a class never seen lies far away"
+    mean = all_sum(self.sums)/self.count[:, None].clamp(min=1)
+    return torch.where(self.count[:, None] > 0, mean, 100.).float()
+
 @patch
 def forward(self:PlasticMetric,
             x:Tensor # unit features [B,D]
