@@ -25,6 +25,7 @@ evidence:  ## every cell of the results pages that is not there yet, and the pag
 	-for o in "" "/by_row --batch 1"; do $(RIVER) .ci/peers/river_peers.py $(OUT)$$o; $(CAPYMOA) .ci/peers/capymoa_peers.py $(OUT)$$o; done
 	-$(AVALANCHE) .ci/peers/avalanche_peers.py $(OUT)
 	-$(CAPYMOA) .ci/peers/capymoa_lessons.py $(OUT)
+	-for p in $(RIVER) $(CAPYMOA) $(AVALANCHE); do $$p .ci/peers/counts.py $(OUT); done
 	$(MAKE) pages
 
 pages:  ## the results pages and the landing page's table from the cells in OUT
