@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from fastcore.docments import docments
-from .brain import PlasticBrain, load_brain
+from .base import Brain
+from .brain import PlasticBrain
 from plasticish.checkpoint import (
     _config, _is_of, check_names, checkpoint_run, folder_lock, list_checkpoints, most_bytes, now, peek, read_checkpoint,
     remove_run, run_files,
@@ -619,7 +620,7 @@ def load_run(
     told = _config(out)
     _own_checkpoints(out, dict(run=told.get('run') if told else checkpoint_run(found[0])))
     if 'about' not in peek(found[0]): return _load_run_of_03(out, device)
-    brain = load_brain(out, device)
+    brain = Brain.load(out, device)
     return brain, brain.held_eyes(), dict(classes=brain.classes, white=(brain.origin or {}).get('white', 65535))
 
 def _load_run_of_03(out, device):

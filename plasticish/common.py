@@ -324,6 +324,36 @@ def check_moved(given:dict, # keyword arguments that a constructor does not have
         if not places[name]: raise TypeError(f'{name}: expected no longer, for what it set was removed in 0.4')
         raise TypeError(f'{name}: expected as {places[name].format(name)}, got an argument of its own')
 
+# %% ../nbs/workshop/common.ipynb #check_settings
+def check_eyes(
+    eyes,  # what the caller gave
+    name: str = 'eyes',  # argument name for the error
+):
+    "Validate what turns images into features; raises `TypeError`"
+    if eyes is not None and not callable(eyes):
+        raise TypeError(f'{name}: expected something callable on images, or None, got {eyes!r}')
+
+_LEAST = dict.fromkeys(('in_dim', 'in_size', 'input_dim', 'hidden_dim', 'hidden_size', 'out_size', 'num_classes',
+                        'n_neurons', 'n_readout_neurons', 'eval_batch', 'memory_size', 'k_neighbors'), 1)
+_SPANS:dict[str, Any] = dict(
+    dict.fromkeys(('lr', 'lr_brain', 'storm_penalty'), (0, 1)), gate=(), target=(0, 1, True),
+    **dict.fromkeys(('power', 'temperature'), (0, math.inf, True)))
+_OTHER:dict[str, Any] = dict(device=check_device, precision=check_precision, eyes=check_eyes)
+_OPTIONAL = 'num_classes', 'n_readout_neurons', 'temperature'
+
+def check_settings(
+    width: int | None = None,  # neurons, of which `sparsity_k` fire
+    **given,  # arguments by name
+):
+    "Validate arguments of a constructor; raises `TypeError` or `ValueError` naming the one that is wrong"
+    for name, v in given.items():
+        if v is None and name in _OPTIONAL: continue
+        if name in _LEAST: check_count(v, name, _LEAST[name])
+        elif name == 'num_layers': check_count(v, name, 0)
+        elif name in _SPANS: check_number(v, name, *_SPANS[name])
+        elif name == 'sparsity_k': check_count(v, name, 1, width)
+        else: _OTHER[name](v)
+
 # %% ../nbs/workshop/common.ipynb #renamed
 RENAMED = dict(guest='temporary', shelter='storm_readout', surprise='drift', born='created',
                readers='n_readout_neurons', fixed='frozen_encoder', since='first_id')

@@ -14,8 +14,8 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_device,
-    check_features, check_gap, check_moved, check_number, check_within, from_bytes, glance_card, in_turn, load_whole,
+    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_features,
+    check_gap, check_moved, check_settings, check_within, from_bytes, glance_card, in_turn, load_whole,
     log, no_grad, ordinary, snapshot, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
@@ -30,19 +30,15 @@ POLICIES = 'ring', 'balanced'
 
 def _check_settings(bank, device):
     "Refuse settings that cannot work; raises `TypeError` or `ValueError`"
-    for name in ('input_dim', 'memory_size', 'k_neighbors'): check_count(getattr(bank, name), name)
+    plain = 'input_dim', 'memory_size', 'k_neighbors', 'num_classes', 'temperature', 'storm_penalty', 'target'
+    check_settings(device=device, **{name: getattr(bank, name) for name in plain})
     for name, known in dict(policy=POLICIES, storage=STORAGE, index=INDEXES).items():
         v = getattr(bank, name)
         if not isinstance(v, str) or v not in known:
             raise ValueError(f'{name}: expected one of {", ".join(known)}, got {v!r}')
-    if bank.num_classes is not None: check_count(bank.num_classes, 'num_classes')
-    if bank.temperature is not None: check_number(bank.temperature, 'temperature', 0, above=True)
     m = bank.metric
     if m is not None and (not isinstance(m, PlasticMetric) or m.dim != bank.input_dim):
         raise TypeError(f'metric: expected a PlasticMetric of width {bank.input_dim} or None, got {m!r}')
-    check_number(bank.storm_penalty, 'storm_penalty', 0, 1)
-    check_number(bank.target, 'target', 0, 1, above=True)
-    check_device(device)
 
 # %% ../nbs/04_memory.ipynb #BankConfig
 @dataclass(frozen=True)
@@ -774,6 +770,21 @@ def clear(self:EpisodicMemoryBank):
     self.forget(ids=self.ids[:self.count])
     self.counters[4] = 0
     if self.metric is not None: self.metric.reset_()
+
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-keep_
+@patch
+@no_grad
+@whole
+def keep_(self:EpisodicMemoryBank,
+          slots:Tensor # of temporary items [n]
+         ):
+    "Make temporary items permanent"
+    for b in (self.temporary, self.length): before_change(b)
+    self.temporary[slots], self._known = False, None
+    if self.metric is None: self.length[slots] = 1.
+    else: self._resum(slots, 1)
+    self._faiss = None
+    self.refresh()
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_vectors
 @patch

@@ -13,8 +13,8 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_device, check_mode, check_moved, check_number,
-    check_within, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
+    HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_mode, check_moved, check_number,
+    check_settings, check_within, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
 )
 from .distributed import all_sum, check_rows, my_slice, ranks, shared_state
 
@@ -515,15 +515,6 @@ def encoder_sums(x:Tensor, # unit inputs [B,D]
     first = fired.cumsum(0) - fired
     return F.embedding_bag(order // idx.shape[1], x, first, per_sample_weights=weight, mode='sum'), fired
 
-# %% ../nbs/01_sparse_layer.ipynb #check_layer
-def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=None # as in `NeuromodulatedBlock`
-               ):
-    "Validate the settings `in_dim`, `hidden_dim`, `sparsity_k`, `lr`, `gate`, `n_readout_neurons`; the error names one"
-    for name, v in dict(in_dim=in_dim, hidden_dim=hidden_dim).items(): check_count(v, name)
-    check_count(sparsity_k, 'sparsity_k', 1, hidden_dim)
-    check_number(lr, 'lr', 0, 1); check_number(gate, 'gate')
-    if n_readout_neurons is not None: check_count(n_readout_neurons, 'n_readout_neurons')
-
 # %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock
 class NeuromodulatedBlock(HostBuffers):
     "A sparse layer whose neurons move towards what they are rewarded for"
@@ -544,7 +535,8 @@ class NeuromodulatedBlock(HostBuffers):
                 ):
         super().__init__()
         check_moved(moved, dict(readers='n_readout_neurons=…'))
-        check_layer(in_dim, hidden_dim, sparsity_k, lr, gate, n_readout_neurons); check_device(device)
+        check_settings(hidden_dim, in_dim=in_dim, hidden_dim=hidden_dim, sparsity_k=sparsity_k, lr=lr, gate=gate,
+                       n_readout_neurons=n_readout_neurons, device=device)
         self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
         self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
         self.n_readout_neurons = min(n_readout_neurons or hidden_dim, hidden_dim)
@@ -693,7 +685,8 @@ def _load_from_state_dict(self:NeuromodulatedBlock, state, prefix, *args):
 @patch
 def validate(self:NeuromodulatedBlock):
     "Raise `ValueError` if settings and weights do not fit each other"
-    check_layer(self.in_dim, self.hidden_dim, self.sparsity_k, self.lr, n_readout_neurons=self.n_readout_neurons)
+    names = 'in_dim', 'hidden_dim', 'sparsity_k', 'lr', 'n_readout_neurons'
+    check_settings(self.hidden_dim, **{name: getattr(self, name) for name in names})
     if self.encoder.shape != (self.hidden_dim, self.in_dim) or self.n_readout_neurons > self.hidden_dim:
         raise ValueError('a layer is not of the size it says')
     check_within(self.maturity, 0, 1, 'maturity')
