@@ -369,6 +369,7 @@ def _holders(o):
     if isinstance(o, nn.Module): return list(o.modules())
     return [o, *(m for part in vars(o).values() if isinstance(part, nn.Module) for m in part.modules())]
 
+# %% ../nbs/workshop/common.ipynb #Undo-class
 class Undo:
     "What an object holds before a call, so that a call that fails can be taken back"
     def __init__(self,
@@ -481,7 +482,8 @@ def snapshot(module:nn.Module, # whose methods take turns
              **kwargs # as in torch
             )->dict: # as from `state_dict`
     "`state_dict`, but a copy: what the module learns later does not change it"
-    state:dict = nn.Module.state_dict(module, destination=destination, **kwargs) # type: ignore[type-var, arg-type, assignment]
+    kwargs['destination'] = destination
+    state:dict = nn.Module.state_dict(module, **kwargs)
     if destination is None: state.update({k: v.clone() for k, v in state.items() if isinstance(v, Tensor)})
     return state
 
@@ -575,6 +577,7 @@ def ordinary(method:_Method # of a module
             return method(*args, **kwargs)
     return as_usual # type: ignore[return-value]
 
+# %% ../nbs/workshop/common.ipynb #no_grad
 def no_grad(method:_Method # a method that is written outside its class
            )->_Method: # the same, without gradients
     "`method` under `torch.no_grad`, and as `ordinary` makes it"

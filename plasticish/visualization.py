@@ -166,7 +166,8 @@ def draw_neighbour(
     name, # (label, letters) -> its name
 ):
     "A remembered example: picture or fingerprint, label, phase, weight"
-    draw_input(ax, picture, key, f"{name(neighbour['label'], 10)}\n{neighbour['phase'][:11] or 'id %d' % neighbour['id']}", MEMORY)
+    about = neighbour['phase'][:11] or f"id {neighbour['id']}"
+    draw_input(ax, picture, key, f"{name(neighbour['label'], 10)}\n{about}", MEMORY)
     ax.set_title(ax.get_title(), fontsize=9, color='black', fontweight='normal', loc='center')
     ax.set_xlabel(f"{neighbour['weight']:.0%}", fontsize=9, labelpad=2)
 
