@@ -235,7 +235,8 @@ def code_key(
         elif isinstance(o, (staticmethod, classmethod)): visit(o.__func__)
         elif isinstance(o, property): visit([o.fget, o.fset])
         elif isinstance(o, (FunctionType, type)):
-            if not ours(o) or id(o) in seen: return h.update(o.__qualname__.encode())
+            known = id(o) in seen or o.__name__.startswith('check_')
+            if known or not ours(o): return h.update(o.__qualname__.encode())
             seen.add(id(o))
             if isinstance(o, type):
                 own = [(k, v) for k, v in sorted(vars(o).items()) if k[:2] != '__' or k in ('__init__', '__call__')]
