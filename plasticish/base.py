@@ -70,7 +70,7 @@ MOVED = dict(memory_settings='vote=VoteConfig(memory=…)', probe='readout=Reado
              **dict.fromkeys(('power', 'temperature', 'shrinkage', 'repeats'), 'vote=VoteConfig({}=…)'),
              **dict.fromkeys(('eval_batch', 'hebbian'), 'readout=ReadoutConfig({}=…)'))
 
-def plastic_settings(published, vote, readout, moved # as given to a `PlasticBrain`
+def plastic_settings(published, vote, readout, moved # as given to a PlasticBrain
                     ):
     "The settings of vote and readout to use; raises `TypeError`"
     check_moved(moved, MOVED)
@@ -192,8 +192,8 @@ def held_eyes(self:Brain)->Callable|None:
 def load(cls:Brain,
          folder, # of a run, or where a brain was saved
          device='cpu', # where it goes
-         eyes=None # images to features; None: those it was saved with
-        )->Brain: # of the kind that is asked; `Brain.load` takes every kind
+         eyes: Callable|None = None # images to features; None: those it was saved with
+        )->Brain: # of the kind that is asked; Brain.load takes every kind
     "The brain that was saved in a folder; raises `CheckpointError`, or `ValueError` about its eyes"
     state, run, serial = read_brain(folder)
     about = state['about']

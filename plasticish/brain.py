@@ -6,6 +6,7 @@
 __all__ = ['compress', 'TriarchicBrain', 'PlasticBrain']
 
 # %% ../nbs/05_brain.ipynb #imports
+from collections.abc import Callable
 from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
@@ -83,9 +84,9 @@ class TriarchicBrain(Brain):
         sparsity_k:int=32, # neurons that fire per input
         device:str|torch.device='cpu', # where the state lives
         published:bool=False, # the published rules and settings
-        eyes=None, # images to features; `PretrainedEyes` when the first image arrives
+        eyes:Callable|None=None, # images to features; PretrainedEyes when the first image arrives
         precision:str='auto', # of base and eyes: 'float32', 'bfloat16', or 'auto': bfloat16 if native
-        parts:TriarchicConfig|None=None, # other parts; None: as in a new `TriarchicConfig`
+        parts:TriarchicConfig|None=None, # other parts; None: as in a new TriarchicConfig
         **moved, # arguments of 0.3 that are settings of `parts` now
     ):
         super().__init__()
@@ -240,13 +241,13 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
                  lr_brain:float=.04, # of encoders that learn (published, hebbian); else it changes nothing
                  enable_neurogenesis:bool=True, # recycle idle neurons, where encoders learn
                  device='cpu', # where the state lives
-                 eyes=None, # images to features; None: `PretrainedEyes` when the first image arrives
+                 eyes: Callable|None = None, # images to features; None: PretrainedEyes when the first image arrives
                  published:bool=False, # the published rules and settings (`plasticish.published`)
                  seed:int=0, # of the layers' first directions
                  precision:str='auto', # of products, keys and eyes: float32, bfloat16, or auto: bfloat16 if native
-                 vote:VoteConfig|None=None, # of features, memory and vote; None: as in a new `VoteConfig`
-                 readout:ReadoutConfig|None=None, # of layers and readouts; None: as in a new `ReadoutConfig`
-                 **moved # arguments of 0.3 that are settings of `vote` or `readout` now
+                 vote:VoteConfig|None=None, # of features, memory and vote; None: as in a new VoteConfig
+                 readout:ReadoutConfig|None=None, # of layers and readouts; None: as in a new ReadoutConfig
+                 **moved # arguments of 0.3 that are settings of vote or readout now
                 ):
         super().__init__()
         vote, readout = plastic_settings(published, vote, readout, moved)
@@ -285,7 +286,7 @@ def _warn_of_idle(self:PlasticBrain):
 @patch
 def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     D, C = self.in_dim, self.num_classes or 0
-    metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device=device)
+    metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device, max(256, D//2))
     settings = dict(temperature=vote.temperature, policy='ring' if self.published else 'balanced') | (vote.memory or {})
     settings = dict(storage='bfloat16' if self._low(device) and settings.get('path') is None else 'float32') | settings
     own = {k: settings.pop(k) for k in ('temperature', 'policy') if k in settings}
@@ -423,7 +424,7 @@ def _votes(self:PlasticBrain, q, own=None):
     "The votes of all neighbours and of the nearest, and the share of temporary items [B,1], None without any"
     m = self.memory
     if not m.count: return [m(q)]*2, None
-    sim, slots = m.search(q, m.k_neighbors + (own is not None))
+    sim, slots = m.search(q) if own is None else m.search(q, m.k_neighbors + 1, m.labels[own])
     if own is not None: # what leaves a row out drops it, or the last neighbour where it was not found
         drop = (slots == own[:, None]).float()
         drop[:, -1] += (drop.sum(1) == 0).float()
@@ -499,6 +500,7 @@ def _fit(self:PlasticBrain, r, ridges=()):
     frozen = [torch.full((l.n_readout_neurons,), l.frozen, device=self.device) for l in self.brain]
     frozen = torch.cat(frozen) if frozen else None
     if r is not self.readout: return r.fit_(frozen)
+    self.memory.refresh() # so that the rows judged are those that the metric has seen
     first, judges = not r.fitted, self._judges()
     if judges is None: r.fit_(frozen)
     else: self._weigh(judges[0], judges[2], r.fit_(frozen, judges[1:], ridges))
@@ -643,7 +645,7 @@ def evaluate(self:PlasticBrain,
 @no_grad
 @whole
 def forget(self:PlasticBrain,
-           ids=None, label:int=None, phase:str=None # exactly one of them, as in `EpisodicMemoryBank.select`
+           ids:list|Tensor|None=None, label:int=None, phase:str=None # one of them, as in EpisodicMemoryBank.select
           )->int: # items forgotten
     "Unlearn stored items: memory, metric and readout become those of a brain that never saw them; today's weights stay"
     gone = self.memory.select(ids, label, phase)
@@ -690,7 +692,7 @@ def _part_weights(self:PlasticBrain):
 def explain(self:PlasticBrain,
             x:Tensor, # images [B,3,H,W] or features [B,D]
             k:int=None # neighbours; None: all neighbours
-           )->list: # as `EpisodicMemoryBank.explain`; `prediction` and `parts` are the brain's
+           )->list: # as EpisodicMemoryBank.explain; `prediction` and `parts` are the brain's
     "Which stored items spoke for each answer, and by how much each part preferred it to the next best class"
     f = self.features(x)
     shares, _, parts = self._scores(f, 'inference')

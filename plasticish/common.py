@@ -303,7 +303,7 @@ def as_bytes(x # plain data
     "JSON in a tensor, so that a state dict can hold it"
     return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8, device='cpu')
 
-def from_bytes(t:Tensor, # as from `as_bytes`
+def from_bytes(t:Tensor, # as from as_bytes
                kind:type # what it must be
               ):
     "The data that `as_bytes` was given; raises `ValueError`"
@@ -632,7 +632,7 @@ def get_rng_state()->dict: # of Python, numpy, torch and each GPU
 
 # %% ../nbs/workshop/common.ipynb #set_rng_state
 def set_rng_state(
-    state:dict, # as from `get_rng_state`
+    state:dict, # as from get_rng_state
 ):
     "Put back what `get_rng_state` took"
     random.setstate(state['python'])
