@@ -286,7 +286,7 @@ def _warn_of_idle(self:PlasticBrain):
 @patch
 def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     D, C = self.in_dim, self.num_classes or 0
-    metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device, max(256, D//2))
+    metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device=device)
     settings = dict(temperature=vote.temperature, policy='ring' if self.published else 'balanced') | (vote.memory or {})
     settings = dict(storage='bfloat16' if self._low(device) and settings.get('path') is None else 'float32') | settings
     own = {k: settings.pop(k) for k in ('temperature', 'policy') if k in settings}
@@ -424,7 +424,7 @@ def _votes(self:PlasticBrain, q, own=None):
     "The votes of all neighbours and of the nearest, and the share of temporary items [B,1], None without any"
     m = self.memory
     if not m.count: return [m(q)]*2, None
-    sim, slots = m.search(q) if own is None else m.search(q, m.k_neighbors + 1, m.labels[own])
+    sim, slots = m.search(q, m.k_neighbors + (own is not None))
     if own is not None: # what leaves a row out drops it, or the last neighbour where it was not found
         drop = (slots == own[:, None]).float()
         drop[:, -1] += (drop.sum(1) == 0).float()
@@ -500,7 +500,6 @@ def _fit(self:PlasticBrain, r, ridges=()):
     frozen = [torch.full((l.n_readout_neurons,), l.frozen, device=self.device) for l in self.brain]
     frozen = torch.cat(frozen) if frozen else None
     if r is not self.readout: return r.fit_(frozen)
-    self.memory.refresh() # so that the rows judged are those that the metric has seen
     first, judges = not r.fitted, self._judges()
     if judges is None: r.fit_(frozen)
     else: self._weigh(judges[0], judges[2], r.fit_(frozen, judges[1:], ridges))

@@ -133,8 +133,9 @@ def _tensors(self:PlasticAnswer, brain, m, stored):
 @patch
 def _whitened_keys(self:PlasticAnswer, m, stored):
     "The stored keys, whitened, with the storm penalty on those of temporary items"
-    if m.metric is not None: return m.whitened[stored].float().cpu()
-    return (m.values(stored) * m._discount(m.temporary[stored])[:, None]).cpu()
+    keys = m.values(stored)
+    if m.metric is not None: keys = m.metric(keys)
+    return (keys * torch.where(m.temporary[stored], 1 - m.storm_penalty, 1.)[:, None]).cpu()
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-_consult
 @patch
