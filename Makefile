@@ -21,8 +21,8 @@ ONLY ?= python .ci/peers/ours.py $(DATA) $(OUT) --only
 
 evidence:  ## every cell of the results pages that is not there yet, and the pages: make evidence DATA=... OUT=... [RIVER=, CAPYMOA=, AVALANCHE=: pythons that have them]
 	-$(RIVER) .ci/peers/river_streams.py $(OUT)
-	$(ONLY) many_classes & $(ONLY) drift && $(ONLY) by_row; wait
-	-for o in "" "/by_row --batch 1"; do $(RIVER) .ci/peers/river_peers.py $(OUT)$$o; $(CAPYMOA) .ci/peers/capymoa_peers.py $(OUT)$$o; done
+	-$(ONLY) many_classes & $(ONLY) drift; $(ONLY) by_row; for o in "" "/by_row --batch 1"; do \
+	$(RIVER) .ci/peers/river_peers.py $(OUT)$$o; $(CAPYMOA) .ci/peers/capymoa_peers.py $(OUT)$$o; done; wait
 	-$(AVALANCHE) .ci/peers/avalanche_peers.py $(OUT)
 	-$(CAPYMOA) .ci/peers/capymoa_lessons.py $(OUT)
 	-for p in $(RIVER) $(CAPYMOA) $(AVALANCHE); do $$p .ci/peers/counts.py $(OUT); done

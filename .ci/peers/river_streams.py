@@ -9,7 +9,7 @@ try:
     from river.datasets import synth
 except ImportError as e: sys.exit(f'skipped: {e.name} is not installed in this environment')
 
-ROWS, SEEDS = 5000, 5
+ROWS, SEEDS = 5000, 3
 STREAMS = {  # name: seed -> generators of equally long stretches; the second has a seed of its own, for the first would come again
     'SEA': lambda s: [synth.SEA(variant=v, noise=.1, seed=s + 100*v) for v in (0, 3)],
     'sine': lambda s: [synth.Sine(classification_function=v, seed=s + 100*v) for v in (0, 1)],
