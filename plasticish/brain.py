@@ -24,7 +24,9 @@ from plasticish.consolidation import (
 from .checkpoint import CheckpointError, read_brain, save_brain
 from .context import ContextWeights, DriftDetector, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
-from .experts import ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist
+from plasticish.experts import (
+    ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist, telling_rows,
+)
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue, check_tickets
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -786,6 +788,20 @@ def teach(self:Brain,
     accuracy = step(x[own], y[own], **kwargs)
     self.late.drop_(tickets)
     return accuracy
+
+# %% ../nbs/05_brain.ipynb #Brain-ask
+@patch
+@no_grad
+@in_turn
+def ask(self:Brain,
+        x:Tensor, # images [B,3,H,W] or features [B,D]
+        n:int # inputs that can be labelled
+       )->Tensor: # indices, at most [n], the most telling first
+    "The inputs whose labels would teach most; changes nothing"
+    check_count(n, 'n')
+    f = self.features(x)
+    return telling_rows(f, self.answer(f) if isinstance(self, PlasticBrain) else self(x)[0].softmax(1), n)
+
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forget
 @patch
