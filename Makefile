@@ -1,4 +1,4 @@
-.PHONY: setup test docs bench evidence
+.PHONY: setup test docs bench evidence pages
 
 setup:  ## everything that developing needs
 	pip install torch torchvision
@@ -14,7 +14,21 @@ docs:  ## the site; needs Quarto
 bench:  ## speed, as ratios in one run
 	plasticish_bench
 
-evidence:  ## every cell of the results pages that is not there yet: make evidence DATA=... OUT=...
-	python .ci/peers/ours.py $(DATA) $(OUT) --only many_classes & \
-	python .ci/peers/ours.py $(DATA) $(OUT) --only drift && python .ci/peers/ours.py $(DATA) $(OUT) --only by_row; wait
+RIVER ?= python
+CAPYMOA ?= python
+AVALANCHE ?= python
+ONLY ?= python .ci/peers/ours.py $(DATA) $(OUT) --only
+
+evidence:  ## every cell of the results pages that is not there yet, and the pages: make evidence DATA=... OUT=... [RIVER=, CAPYMOA=, AVALANCHE=: pythons that have them]
+	-$(RIVER) .ci/peers/river_streams.py $(OUT)
+	$(ONLY) many_classes & $(ONLY) drift && $(ONLY) by_row; wait
+	-for o in "" "/by_row --batch 1"; do $(RIVER) .ci/peers/river_peers.py $(OUT)$$o; $(CAPYMOA) .ci/peers/capymoa_peers.py $(OUT)$$o; done
+	-$(AVALANCHE) .ci/peers/avalanche_peers.py $(OUT)
+	-$(CAPYMOA) .ci/peers/capymoa_lessons.py $(OUT)
+	-for p in $(RIVER) $(CAPYMOA) $(AVALANCHE); do $$p .ci/peers/counts.py $(OUT); done
+	$(MAKE) pages
+
+pages:  ## the results pages and the landing page's table from the cells in OUT
+	for n in results/many_classes results/drift results/claims compare; do PLASTICISH_DATA=$(abspath $(DATA)) PLASTICISH_RESULTS=$(abspath $(OUT)) python .ci/refresh.py nbs/$$n.ipynb data || exit 1; done
 	python .ci/peers/table.py $(OUT)
+	python .ci/readme.py

@@ -20,10 +20,11 @@ cfg = config['DEFAULT']
 
 py_versions = '3.10 3.11 3.12 3.13'.split()
 statuses = {'1': '1 - Planning', '2': '2 - Pre-Alpha', '3': '3 - Alpha', '4': '4 - Beta', '5': '5 - Production/Stable'}
+readme = (here/'README.md').read_text(encoding='utf-8').replace('](assets/', f"]({cfg['git_url']}/raw/{cfg['branch']}/assets/")  # PyPI has no pictures of ours
 
 setuptools.setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'],
-    long_description=(here/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
+    long_description=readme, long_description_content_type='text/markdown',
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], keywords=cfg['keywords'],
     license='MIT',
     classifiers=['Development Status :: ' + statuses[cfg['status']], 'Intended Audience :: ' + cfg['audience']]

@@ -9,7 +9,7 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 BOOK = 'eyes sparse_layer consolidation context memory brain training visualization experiments'.split()
 UPPER = 'estimator deploy dashboard cli bench pretrain serve'.split()
-GROUND = 'common distributed drawing history storms metrics experts late published sets rivals search checkpoint'.split()
+GROUND = 'common distributed drawing history storms metrics experts late published sets unlabelled rivals search checkpoint base rebuild'.split()
 PLAIN = 'checkpoint storms metrics'.split()  # import nothing but common
 STORED = {'a path of a machine': r'(?<!\w)/(work|root|tmp|home|farm)/', 'a progress bar': r'%\|', 'a warning': 'Warning:'}
 

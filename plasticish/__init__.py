@@ -3,7 +3,7 @@
 Start with `PlasticClassifier` (scikit-learn), `PlasticBrain` or `TriarchicBrain`; `python -m plasticish` lists the
 commands.
 """
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 from importlib import import_module
 from typing import TYPE_CHECKING

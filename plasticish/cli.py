@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from fastcore.docments import docments
-from .brain import PlasticBrain, load_brain
+from .base import Brain
+from .brain import PlasticBrain
 from plasticish.checkpoint import (
     _config, _is_of, check_names, checkpoint_run, folder_lock, list_checkpoints, most_bytes, now, peek, read_checkpoint,
     remove_run, run_files,
@@ -65,8 +66,8 @@ def run_tasks(
 def run_features(
     splits: dict,  # train, test: image data sets with the eyes' transform
     phases: dict,  # phase name -> class indices
-    eyes,  # `PretrainedEyes`
-    cache_dir=None,  # where features are kept
+    eyes,  # PretrainedEyes
+    cache_dir: str|Path|None = None,  # where features are kept
     progress: bool = True,  # show bars
     storm: bool = True,  # look at the first phase with inverted colours too
 ) -> dict:  # train, test, and with a storm storm_train, storm_test: FeatureDataset
@@ -116,9 +117,9 @@ def run_data(
     data: str,  # 'digits', 'cifar10' or 'folder'
     data_root,  # where the images are
     transform,  # the eyes' preprocessing
-    phases: str = '',  # see `parse_phases`; '' takes the data set's own, or the classes in two halves
+    phases: str = '',  # see parse_phases; '' takes the data set's own, or the classes in two halves
     on_error: str = 'raise',  # unreadable files of a folder: 'raise' or 'skip'
-    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
+    white: int = 65535,  # 16-bit grey value that becomes white (see open_image)
 ) -> tuple:  # (dict of train and test data sets, dict of phase name -> class indices, where it came from)
     "Images and phases by name; raises `ValueError` or `FileNotFoundError`"
     splits, source, own = _source(data, data_root, transform, on_error, white)
@@ -338,10 +339,10 @@ def _folder_of(trainer, out, settings, files, overwrite):
 
 # %% ../nbs/workshop/cli.ipynb #prepare_run
 def prepare_run(
-    settings: dict,  # what `run` was told
+    settings: dict,  # what run was told
     device: str = 'auto',  # 'auto' takes a GPU if there is one
-    cache_dir=None,  # where features are kept (None: `default_cache_dir()`)
-    out=None,  # folder for config.json and checkpoints (None: nothing is written)
+    cache_dir: str|Path|None = None,  # where features are kept (None: default_cache_dir())
+    out: str|Path|None = None,  # folder for config.json and checkpoints (None: nothing is written)
     save_every: int = 200,  # steps between checkpoints
     resume: bool = False,  # go on from the newest checkpoint in `out`
     overwrite: bool = False,  # replace the run in `out`, which is refused otherwise
@@ -381,7 +382,7 @@ def run(
     device: str = 'auto',  # 'auto' takes a GPU if there is one
     tensorboard: str = '',  # folder to which curves are written as they come
     verbose: bool = True,  # progress bars
-    **more,  # as of `prepare_run`: cache_dir, out, save_every, resume, overwrite
+    **more,  # as of prepare_run: cache_dir, out, save_every, resume, overwrite
 ) -> RunResult:
     "Images, eyes, brain and curriculum from start to end; raises `ValueError` or `CheckpointError`"
     storm = bool(storm_mode) or data != 'folder' if storm is None else storm
@@ -401,7 +402,7 @@ def _phase_bands(ax, trainer):
 
 # %% ../nbs/workshop/cli.ipynb #plot_life
 def plot_run(
-    result: RunResult,  # what `run` returned
+    result: RunResult,  # what run returned
 ):  # a matplotlib Figure
     "Test accuracy on every task against steps, a band per phase"
     import matplotlib.pyplot as plt
@@ -421,7 +422,7 @@ def plot_run(
 
 # %% ../nbs/workshop/cli.ipynb #plot_confusion
 def plot_confusion(
-    result: RunResult,  # what `run` returned
+    result: RunResult,  # what run returned
 ):  # a matplotlib Figure
     "Which classes were taken for which, as a share of the test images of each"
     from matplotlib.figure import Figure
@@ -520,7 +521,7 @@ def _report_html(result):
             f'<h2>By class</h2>{result.by_class()._repr_html_()}{pictures}')
 
 def save_run(
-    result: RunResult,  # what `run` returned
+    result: RunResult,  # what run returned
     out,  # the folder
 ):
     "Write history.csv, report.txt, report.html and the pictures; one `OSError` names what failed"
@@ -619,7 +620,7 @@ def load_run(
     told = _config(out)
     _own_checkpoints(out, dict(run=told.get('run') if told else checkpoint_run(found[0])))
     if 'about' not in peek(found[0]): return _load_run_of_03(out, device)
-    brain = load_brain(out, device)
+    brain = Brain.load(out, device)
     return brain, brain.held_eyes(), dict(classes=brain.classes, white=(brain.origin or {}).get('white', 65535))
 
 def _load_run_of_03(out, device):
@@ -1014,15 +1015,15 @@ def plasticish_export(
 
 # %% ../nbs/workshop/cli.ipynb #watched_run
 def watched_run(
-    **settings,  # as of `run`
-):  # a `Dashboard`
+    **settings,  # as of run
+):  # a Dashboard
     "A dashboard of a run that has not begun"
     told = {k: p.default for k, p in inspect.signature(run).parameters.items() if k in _SETTINGS} | settings
     trainer, _, _ = prepare_run(told | dict(storm=told['data'] != 'folder'), verbose=False)
     return importlib.import_module('plasticish.dashboard').Dashboard(trainer, trainer.brain.classes)
 
 def dashboard_notebook(
-    **settings,  # as of `run`
+    **settings,  # as of run
 ) -> dict:  # a notebook
     "What Voilà shows: one cell with the dashboard"
     source = f'from plasticish.cli import watched_run\nwatched_run(**{settings!r})'

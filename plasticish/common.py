@@ -303,7 +303,7 @@ def as_bytes(x # plain data
     "JSON in a tensor, so that a state dict can hold it"
     return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8, device='cpu')
 
-def from_bytes(t:Tensor, # as from `as_bytes`
+def from_bytes(t:Tensor, # as from as_bytes
                kind:type # what it must be
               ):
     "The data that `as_bytes` was given; raises `ValueError`"
@@ -324,6 +324,36 @@ def check_moved(given:dict, # keyword arguments that a constructor does not have
         if not places[name]: raise TypeError(f'{name}: expected no longer, for what it set was removed in 0.4')
         raise TypeError(f'{name}: expected as {places[name].format(name)}, got an argument of its own')
 
+# %% ../nbs/workshop/common.ipynb #check_settings
+def check_eyes(
+    eyes,  # what the caller gave
+    name: str = 'eyes',  # argument name for the error
+):
+    "Validate what turns images into features; raises `TypeError`"
+    if eyes is not None and not callable(eyes):
+        raise TypeError(f'{name}: expected something callable on images, or None, got {eyes!r}')
+
+_LEAST = dict.fromkeys(('in_dim', 'in_size', 'input_dim', 'hidden_dim', 'hidden_size', 'out_size', 'num_classes',
+                        'n_neurons', 'n_readout_neurons', 'eval_batch', 'memory_size', 'k_neighbors'), 1)
+_SPANS:dict[str, Any] = dict(
+    dict.fromkeys(('lr', 'lr_brain', 'storm_penalty'), (0, 1)), gate=(), target=(0, 1, True),
+    **dict.fromkeys(('power', 'temperature'), (0, math.inf, True)))
+_OTHER:dict[str, Any] = dict(device=check_device, precision=check_precision, eyes=check_eyes)
+_OPTIONAL = 'num_classes', 'n_readout_neurons', 'temperature'
+
+def check_settings(
+    width: int | None = None,  # neurons, of which `sparsity_k` fire
+    **given,  # arguments by name
+):
+    "Validate arguments of a constructor; raises `TypeError` or `ValueError` naming the one that is wrong"
+    for name, v in given.items():
+        if v is None and name in _OPTIONAL: continue
+        if name in _LEAST: check_count(v, name, _LEAST[name])
+        elif name == 'num_layers': check_count(v, name, 0)
+        elif name in _SPANS: check_number(v, name, *_SPANS[name])
+        elif name == 'sparsity_k': check_count(v, name, 1, width)
+        else: _OTHER[name](v)
+
 # %% ../nbs/workshop/common.ipynb #renamed
 RENAMED = dict(guest='temporary', shelter='storm_readout', surprise='drift', born='created',
                readers='n_readout_neurons', fixed='frozen_encoder', since='first_id')
@@ -339,6 +369,7 @@ def _holders(o):
     if isinstance(o, nn.Module): return list(o.modules())
     return [o, *(m for part in vars(o).values() if isinstance(part, nn.Module) for m in part.modules())]
 
+# %% ../nbs/workshop/common.ipynb #Undo-class
 class Undo:
     "What an object holds before a call, so that a call that fails can be taken back"
     def __init__(self,
@@ -451,7 +482,8 @@ def snapshot(module:nn.Module, # whose methods take turns
              **kwargs # as in torch
             )->dict: # as from `state_dict`
     "`state_dict`, but a copy: what the module learns later does not change it"
-    state:dict = nn.Module.state_dict(module, destination=destination, **kwargs) # type: ignore[type-var, arg-type, assignment]
+    kwargs['destination'] = destination
+    state:dict = nn.Module.state_dict(module, **kwargs)
     if destination is None: state.update({k: v.clone() for k, v in state.items() if isinstance(v, Tensor)})
     return state
 
@@ -545,6 +577,7 @@ def ordinary(method:_Method # of a module
             return method(*args, **kwargs)
     return as_usual # type: ignore[return-value]
 
+# %% ../nbs/workshop/common.ipynb #no_grad
 def no_grad(method:_Method # a method that is written outside its class
            )->_Method: # the same, without gradients
     "`method` under `torch.no_grad`, and as `ordinary` makes it"
@@ -599,7 +632,7 @@ def get_rng_state()->dict: # of Python, numpy, torch and each GPU
 
 # %% ../nbs/workshop/common.ipynb #set_rng_state
 def set_rng_state(
-    state:dict, # as from `get_rng_state`
+    state:dict, # as from get_rng_state
 ):
     "Put back what `get_rng_state` took"
     random.setstate(state['python'])

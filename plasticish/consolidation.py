@@ -98,7 +98,7 @@ class PrecisionCore(CoreWeights):
         self.register_buffer('precision', torch.zeros(size, dtype=torch.float32)) # [H]
 
     @torch.no_grad()
-    def learn_(self, idx, val, y, logits, only=None):
+    def learn_(self, idx, val, y, logits, only:Tensor|None=None):
         "One Kalman step on the winners' rows, towards one-hot targets"
         if only is not None: val = val*only[idx]
         self.precision.index_add_(0, idx.flatten(), (val*val.sum(1, keepdim=True)).flatten())
@@ -137,11 +137,12 @@ def int_codes(h:Tensor, # activities, not negative [B,R]
 def code_gram_add_(G:Tensor, # [R,R], changed in place
                    q:Tensor, # int8 [B,R]
                    alpha:float=1., # of what is added
-                   block:int=512 # rows at a time
+                   block:int=1024 # rows at a time
                   ):
     "Add alpha q'q to the lower triangle of `G`; the products are exact (after Jacob et al. 2018)"
+    rows = q.T.contiguous()
     for i in range(0, len(G), block):
-        products = torch._int_mm(q[:, i:i + block].T, q[:, :i + block])
+        products = torch._int_mm(rows[i:i + block], q[:, :i + block])
         G[i:i + block, :i + block].add_(products, alpha=alpha)
 
 # %% ../nbs/02_consolidation.ipynb #evidence_weight
@@ -342,9 +343,9 @@ def ridge_factor(A:Tensor, # sums of products [R,R], lower triangle; changed in 
     raise ValueError('the sums of a readout are damaged: no ridge makes them positive')
 
 # %% ../nbs/02_consolidation.ipynb #ridge_solve
-def ridge_solve(A:Tensor, # as in `ridge_factor` [R,R]
+def ridge_solve(A:Tensor, # as in ridge_factor [R,R]
                 b:Tensor, # [R,C]
-                ridge:float # as in `ridge_factor`
+                ridge:float # as in ridge_factor
                )->Tensor: # [R,C]
     "Weights of a ridge regression from its sums"
     return torch.cholesky_solve(b, ridge_factor(A, ridge))
@@ -575,13 +576,14 @@ def take_in_(self:RecentReadouts,
 @patch
 def _add_(self:RecentReadouts, h, y):
     "Add one block to the sums of every timescale"
-    L, there = len(self.decays), (y >= 0).to(h)
+    there = (y >= 0).to(h)
     h, hot = h*there[:, None], F.one_hot(y.clamp(min=0), self.target.shape[2])*there[:, None]
-    left = self.lateral.new_tensor([d**self.wait for d in self.decays])[:, None, None]
-    weighed = (self.share[..., None]*h).mT                                  # [L,R,wait]
-    self.lateral = (self.lateral*left).baddbmm_(weighed, h.expand(L, -1, -1))
-    self.target = (self.target*left).baddbmm_(weighed, hot.expand(L, -1, -1))
-    self.count.mul_(left[..., 0]).add_(self.share @ hot)
+    for b in (self.lateral, self.target): before_change(b)
+    for l, (decay, share) in enumerate(zip(self.decays, self.share)):
+        weighed, left = (share[:, None]*h).T, decay**self.wait              # [R,wait]
+        self.lateral[l].addmm_(weighed, h, beta=left)
+        self.target[l].addmm_(weighed, hot, beta=left)
+        self.count[l].mul_(left).add_(share @ hot)
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-_fit_
 @patch
@@ -593,9 +595,10 @@ def _fit_(self:RecentReadouts):
 @patch
 def _regularised(self:RecentReadouts):
     "The sums of every timescale with the ridge [L,R,R]"
-    size = self.lateral.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-6)
-    eye = torch.eye(self.lateral.shape[1], dtype=torch.float32, device=self.lateral.device)
-    return self.lateral + (self.ridge*size)[:, None, None]*eye
+    A = self.lateral.clone()
+    diagonal = A.diagonal(dim1=1, dim2=2)
+    diagonal += self.ridge*diagonal.mean(1, keepdim=True).clamp(min=1e-6)
+    return A
 
 @patch
 def widen_(self:RecentReadouts,

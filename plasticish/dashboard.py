@@ -174,7 +174,7 @@ def _tile(self:LivePage, ax, im, item):
 class Dashboard:
     "A running curriculum to watch and to steer; show it by putting it last in a cell"
     def __init__(self,
-        trainer, # `PlasticTrainer` or `TriarchicTrainer`, ready to train
+        trainer, # PlasticTrainer or TriarchicTrainer, ready to train
         class_names:list[str]=None, # names of the labels; None: their numbers
         storms:dict=None, # name -> function of a batch; None: `STORMS` for images, `FEATURE_STORMS` for features
         refresh:float=.5, # seconds between two pictures, at least

@@ -50,7 +50,7 @@ class _LayerAnswer(nn.Module):
     def __init__(self,
                  layer:NeuromodulatedBlock,
                  reads:bool, # does the brain read its neurons?
-                 precision:str # of its directions, as in `StoredRows`
+                 precision:str # of its directions, as in StoredRows
                 ):
         super().__init__()
         readers = layer.encoder[:layer.n_readout_neurons].cpu()
@@ -81,7 +81,7 @@ class _RecentAnswer(nn.Module):
 
     def __init__(self,
                  recent:RecentReadouts,
-                 precision:str # of its directions, as in `StoredRows`
+                 precision:str # of its directions, as in StoredRows
                 ):
         super().__init__()
         self.power, self.direct = recent.power, recent.direct
@@ -105,7 +105,7 @@ class PlasticAnswer(nn.Module):
 
     def __init__(self,
                  brain:PlasticBrain, # as it is now
-                 precision:str='float32' # of keys and directions, as in `StoredRows`
+                 precision:str='float32' # of keys and directions, as in StoredRows
                 ):
         super().__init__()
         m, n = brain.memory, brain.memory.count
@@ -133,9 +133,8 @@ def _tensors(self:PlasticAnswer, brain, m, stored):
 @patch
 def _whitened_keys(self:PlasticAnswer, m, stored):
     "The stored keys, whitened, with the storm penalty on those of temporary items"
-    keys = m.values(stored)
-    if m.metric is not None: keys = m.metric(keys)
-    return (keys * torch.where(m.temporary[stored], 1 - m.storm_penalty, 1.)[:, None]).cpu()
+    if m.metric is not None: return m.whitened[stored].float().cpu()
+    return (m.values(stored) * m._discount(m.temporary[stored])[:, None]).cpu()
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-_consult
 @patch
@@ -183,7 +182,7 @@ class TriarchicAnswer(nn.Module):
     "What a `TriarchicBrain` answers, in tensors alone: features [B,D] -> class scores [B,C]"
     def __init__(self,
                  brain:TriarchicBrain, # as it is now
-                 precision:str='float32' # of the neurons' directions, as in `StoredRows`
+                 precision:str='float32' # of the neurons' directions, as in StoredRows
                 ):
         super().__init__()
         base, core = brain.base, brain.core
@@ -302,7 +301,7 @@ def _write(answer, x, file, about):
 # %% ../nbs/workshop/deploy.ipynb #tensors_alone
 @in_turn
 def tensors_alone(brain:PlasticBrain|TriarchicBrain,
-                  precision:str='float32' # as in `export`
+                  precision:str='float32' # as in export
                  )->nn.Module: # features [B,D] -> what the brain answers [B,C]
     "The brain as it is now, without the means to learn"
     if isinstance(brain, PlasticBrain): return PlasticAnswer(brain, precision).eval()
@@ -361,8 +360,8 @@ class TableAnswer(nn.Module):
 @torch.no_grad()
 def export_rows(brain:PlasticBrain, # of a classifier of rows
                 path:str|Path, # of the file, ending in .pt2
-                precision:str, # as in `export`
-                scale:tuple, # shift, unit, constant and order of `TableAnswer`
+                precision:str, # as in export
+                scale:tuple, # shift, unit, constant and order of TableAnswer
                 about:dict # further facts for about.json
                )->Path: # of the file
     "One .pt2 file that answers rows as they are, standardised inside"

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor, nn
-from .common import figure_style, rng_scope, seeded_iter
+from .common import figure_style, qualified, rng_scope, seeded_iter
 
 # %% auto #0
 __all__ = ['CORE', 'CONTEXT', 'MEMORY', 'TASK']
@@ -47,7 +47,7 @@ def picture(
     @functools.wraps(fn)
     def draw(self, *args, **kwargs):
         with matplotlib.style.context(figure_style()), preserve_state(self.brain): return fn(self, *args, **kwargs)
-    return draw
+    return qualified(draw)
 
 # %% ../nbs/workshop/drawing.ipynb #tint
 # core, context, memory and task; they stay apart for every kind of colour blindness
@@ -66,7 +66,7 @@ def tint(
 def canvas(
     width:float, # inches
     height:float, # inches
-    mosaic=None, # as in `Figure.subplot_mosaic`; None for a figure without axes
+    mosaic:str|None=None, # as in `Figure.subplot_mosaic`; None for a figure without axes
     title:str=None, # what is seen
     **kwargs, # passed on to `subplot_mosaic`
 ): # (figure, axes by name)

@@ -31,7 +31,7 @@ class PlasticClassifier:
                  mode:str='plastic', # how it learns; 'auto' looks out for storms
                  random_state:int|np.random.RandomState|None=0, # of the layers' directions
                  device:str|torch.device='cpu', # where the brain lives
-                 precision:str='float32', # of its products and keys, as in `PlasticBrain`
+                 precision:str='float32', # of its products and keys, as in PlasticBrain
                 ):
         self.hidden_dim, self.num_layers = hidden_dim, num_layers
         self.memory_size, self.k_neighbors = memory_size, k_neighbors
@@ -177,8 +177,8 @@ def fit(self:PlasticClassifier,
 def partial_fit(self:PlasticClassifier,
                 X, # features [n,D]
                 y, # labels [n], of known and of new classes
-                classes=None, # labels to expect; others may come all the same
-                sample_weight=None # how often each row counts [n]; a fraction is a chance, and 0 leaves the row out
+                classes:list|np.ndarray|None=None, # labels to expect; others may come all the same
+                sample_weight:list|np.ndarray|None=None # times each row counts [n]; a fraction is a chance
                )->PlasticClassifier: # itself
     "Learn more"
     return self._learn(X, y, classes, not hasattr(self, 'brain_'), sample_weight)
@@ -212,7 +212,7 @@ def predict(self:PlasticClassifier,
 def score(self:PlasticClassifier,
           X, # features [n,D]
           y, # labels [n]
-          sample_weight=None # of each row [n]
+          sample_weight:list|np.ndarray|None=None # of each row [n]
          )->float: # fraction right
     "Accuracy"
     return float(np.average(self.predict(X) == np.asarray(y), weights=sample_weight))
@@ -221,7 +221,7 @@ def score(self:PlasticClassifier,
 def explain(self:PlasticClassifier,
             X, # features [n,D]
             k:int=3 # neighbours
-           )->list: # as `EpisodicMemoryBank.explain`, with the given labels; id i is the i-th row learned
+           )->list: # as EpisodicMemoryBank.explain, with the given labels; id i is the i-th row learned
     "Which stored rows spoke for each answer"
     from sklearn.utils.validation import check_is_fitted, validate_data
     check_is_fitted(self)
@@ -233,8 +233,8 @@ def explain(self:PlasticClassifier,
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-forget
 @patch
 def forget(self:PlasticClassifier,
-           ids=None, # of rows, as `explain` names them: id i is the i-th row learned
-           label=None # a class
+           ids: list|np.ndarray|None = None, # of rows, as `explain` names them: id i is the i-th row learned
+           label:int|str|None=None # a class
           )->int: # rows forgotten
     "Unlearn rows or a class; give one of the two; `classes_` keeps its entries"
     from sklearn.utils.validation import check_is_fitted

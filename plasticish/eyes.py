@@ -4,6 +4,7 @@
 
 # %% ../nbs/00_eyes.ipynb #imports
 from __future__ import annotations
+from collections.abc import Callable
 import copy, functools, json, os, time, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ class ImageArray(Dataset):
         images: Tensor,  # uint8 `[N, 3, H, W]`
         labels,  # `[N]` integers, indices into `classes`
         classes: list[str],  # class names
-        transform=None,  # preprocessing, usually `eyes.transform`
+        transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
     ):
         self.images, self.classes, self.transform = images, list(classes), transform
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
@@ -136,9 +137,9 @@ class ImageFiles(Dataset):
         paths: list,  # `[N]` files
         labels,  # `[N]` integers, indices into `classes`
         classes: list[str],  # class names
-        transform=None,  # preprocessing, usually `eyes.transform`
+        transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
         skipped=(),  # files left out because they could not be decoded
-        white: int = 65535,  # see `open_image`
+        white: int = 65535,  # see open_image
     ):
         self.paths, self.classes, self.white = list(paths), list(classes), white
         self.transform, self.skipped = transform, list(skipped)
@@ -191,8 +192,8 @@ def split_off(
 
 # %% ../nbs/00_eyes.ipynb #digits_splits
 def digits_splits(
-    transform=None,  # preprocessing, usually `eyes.transform`
-) -> dict:  # train (1077), valid (360), test (360): `ImageArray`
+    transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
+) -> dict:  # train (1077), valid (360), test (360): ImageArray
     "Handwritten digits as RGB images `[3, 8, 8]`, in a fixed stratified split"
     from sklearn.datasets import load_digits
     d = load_digits()
@@ -262,10 +263,10 @@ def _readable(ds):
 # %% ../nbs/00_eyes.ipynb #image_files
 def image_files(
     root,  # folder with one subfolder per class
-    transform=None,  # preprocessing, usually `eyes.transform`
+    transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
     on_error: str = 'raise',  # 'raise': fail when an unreadable file is reached; 'skip': test every file now
-    classes=None,  # class names in the order of their labels; None: the folders, sorted
-    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
+    classes: list|None = None,  # class names in the order of their labels; None: the folders, sorted
+    white: int = 65535,  # 16-bit grey value that becomes white (see open_image)
 ) -> ImageFiles:
     "All images of a class-per-folder tree; `.skipped` lists the files that were skipped"
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
@@ -288,10 +289,10 @@ def _test_folder(root):
 
 def folder_splits(
     data_root,  # holds `train/<class>/*` and one of `test`, `val`, `valid` likewise, or `<class>/*`
-    transform=None,  # preprocessing, usually `eyes.transform`
-    on_error: str = 'raise',  # 'raise' or 'skip' (see `image_files`)
-    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
-) -> dict:  # train, test: `ImageFiles`
+    transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
+    on_error: str = 'raise',  # 'raise' or 'skip' (see image_files)
+    white: int = 65535,  # 16-bit grey value that becomes white (see open_image)
+) -> dict:  # train, test: ImageFiles
     "Training and test images of any image folder; raises `ValueError` or `FileNotFoundError` that names a folder"
     root = Path(data_root)
     if (test := _test_folder(root)) is not None:
@@ -324,7 +325,7 @@ def _cifar10_arrays(root, transform):
 # %% ../nbs/00_eyes.ipynb #cifar10_splits
 def cifar10_splits(
     data_root='./data',  # where CIFAR-10 is, or is to be downloaded to
-    transform=None,  # preprocessing, usually `eyes.transform`
+    transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
 ) -> dict:  # train, test: datasets; source: a sentence saying what was found
     "CIFAR-10 from an image folder, torchvision's folder, or the network; raises `FileNotFoundError`"
     root = Path(data_root)
@@ -339,10 +340,10 @@ def cifar10_splits(
 # %% ../nbs/00_eyes.ipynb #create_cifar10_loaders
 def create_cifar10_loaders(
     batch_size: int = 64,  # images a batch
-    data_root='./data',  # where CIFAR-10 is (see `cifar10_splits`)
+    data_root='./data',  # where CIFAR-10 is (see cifar10_splits)
     num_workers: int = 0,  # processes that decode
     include_storm: bool = True,  # also give the storm loader
-    transform=None,  # preprocessing; None: ImageNet's at 224 px, else usually `eyes.transform`
+    transform: Callable|None = None,  # preprocessing; None: ImageNet's at 224 px, else usually `eyes.transform`
     seed: int = 0,  # fixes the shuffling
 ) -> dict:  # loaders by name, `class_names`, `vehicle_classes`, `animal_classes`, `source`
     "CIFAR-10 as phases: vehicles, animals and a storm of inverted training vehicles"
@@ -374,14 +375,14 @@ def image_loader(
 
 # %% ../nbs/00_eyes.ipynb #create_folder_loaders
 def create_folder_loaders(
-    data_root,  # any image folder (see `folder_splits`)
+    data_root,  # any image folder (see folder_splits)
     phases: dict | None = None,  # phase name -> class names; None: first half of the classes, then the rest
     batch_size: int = 64,  # images a batch
     num_workers: int = 0,  # processes that decode
-    transform=None,  # preprocessing; None: ImageNet's at 224 px, else usually `eyes.transform`
+    transform: Callable|None = None,  # preprocessing; None: ImageNet's at 224 px, else usually `eyes.transform`
     on_error: str = 'raise',  # 'raise' or 'skip' unreadable files
     seed: int = 0,  # fixes the shuffling
-    white: int = 65535,  # 16-bit grey value that becomes white (see `open_image`)
+    white: int = 65535,  # 16-bit grey value that becomes white (see open_image)
 ) -> dict:  # `{train,test,storm}_<phase>` loaders, `train_full`, `test_full`, `class_names`, `phases`
     "Any image folder as phases of classes"
     parts = folder_splits(data_root, transform or image_transform(224), on_error, white)
@@ -546,7 +547,7 @@ class PretrainedEyes(nn.Module):
 # %% ../nbs/00_eyes.ipynb #usual_eyes
 def usual_eyes(
     device: str | torch.device = 'cpu',  # where to compute
-    precision: str = 'auto',  # as in `PretrainedEyes`
+    precision: str = 'auto',  # as in PretrainedEyes
 ) -> PretrainedEyes:
     "The default eyes, if their weights are at hand; else a `ValueError`, and no download"
     _, file = _imagenet_file('resnet18')
@@ -641,7 +642,7 @@ class FeatureDataset(Dataset):
     def __init__(self,
         features: Tensor,  # `[N, D]` float; may be memory-mapped
         labels,  # `[N]` integers
-        classes=None,  # class names
+        classes: list|None = None,  # class names
     ):
         if not isinstance(features, Tensor) or not features.is_floating_point() or features.ndim < 2:
             got = f"{getattr(features, 'dtype', type(features).__name__)} {list(getattr(features, 'shape', []))}"
@@ -662,8 +663,8 @@ class FeatureDataset(Dataset):
 # %% ../nbs/00_eyes.ipynb #FeatureDataset-subset
 @patch
 def subset(self: FeatureDataset,
-    classes=None,  # class indices to keep
-    index=None,  # or positions to keep
+    classes: list|range|None = None,  # class indices to keep
+    index: list|Tensor|None = None,  # or positions to keep
 ) -> FeatureDataset:
     "A part of the features, by class or by position"
     if (classes is None) == (index is None): raise ValueError("subset: expected either classes or index")
@@ -822,10 +823,10 @@ def _build_cache(folder, eyes, ds, load, transform_fn, progress):
 
 # %% ../nbs/00_eyes.ipynb #cache_features
 def cache_features(
-    eyes,  # `PretrainedEyes`, or any callable on image batches with a `.fingerprint()` or a stable pickle
+    eyes,  # PretrainedEyes, or any callable on image batches with a `.fingerprint()` or a stable pickle
     data,  # a data set or a DataLoader of (image, label); the loader's order is not kept, its data set's is
-    transform_fn=None,  # applied to each image batch before the eyes: a storm
-    cache_dir=None,  # where caches live (None: `default_cache_dir()`)
+    transform_fn: Callable|None = None,  # applied to each image batch before the eyes: a storm
+    cache_dir: str|Path|None = None,  # where caches live (None: default_cache_dir())
     batch_size: int = 256,  # images the eyes see at once
     num_workers: int | None = None,  # processes that decode; None: the loader's, else 0
     progress: bool = True,  # show a bar
@@ -848,10 +849,10 @@ def cache_features(
 # %% ../nbs/00_eyes.ipynb #split_features
 def split_features(
     splits: dict,  # name -> image data set
-    eyes,  # `PretrainedEyes`
-    cache_dir=None,  # where caches live (None: `default_cache_dir()`)
+    eyes,  # PretrainedEyes
+    cache_dir: str|Path|None = None,  # where caches live (None: default_cache_dir())
     progress: bool = True,  # show bars
-) -> dict:  # every split, and `storm_<split>` of the inverted images: `FeatureDataset`
+) -> dict:  # every split, and `storm_<split>` of the inverted images: FeatureDataset
     "Cached features of each split, clean and inverted"
     storms = {f'storm_{k}': d.with_transform(inverted(d.transform)) for k, d in splits.items()}
     return {k: cache_features(eyes, d, cache_dir=cache_dir, progress=progress)
@@ -859,22 +860,22 @@ def split_features(
 
 # %% ../nbs/00_eyes.ipynb #digits_features
 def digits_features(
-    weights='bundled',  # the eyes (see `PretrainedEyes`)
-    cache_dir=None,  # where caches live
+    weights='bundled',  # the eyes (see PretrainedEyes)
+    cache_dir: str|Path|None = None,  # where caches live
     progress: bool = True,  # show bars
-) -> dict:  # train, valid, test, storm_train, storm_valid, storm_test: `FeatureDataset`
+) -> dict:  # train, valid, test, storm_train, storm_valid, storm_test: FeatureDataset
     "Features of the handwritten digits"
     eyes = PretrainedEyes(weights=weights)
     return split_features(digits_splits(eyes.transform), eyes, cache_dir, progress)
 
 # %% ../nbs/00_eyes.ipynb #cifar10_features
 def cifar10_features(
-    data_root='./data',  # where CIFAR-10 is (see `cifar10_splits`)
-    weights='bundled',  # the eyes (see `PretrainedEyes`)
-    cache_dir=None,  # where caches live
+    data_root='./data',  # where CIFAR-10 is (see cifar10_splits)
+    weights='bundled',  # the eyes (see PretrainedEyes)
+    cache_dir: str|Path|None = None,  # where caches live
     n_valid: int = 5000,  # training images set apart for validation
     progress: bool = True,  # show bars
-) -> dict:  # train, valid, test, storm_train, storm_valid, storm_test: `FeatureDataset`
+) -> dict:  # train, valid, test, storm_train, storm_valid, storm_test: FeatureDataset
     "Features of CIFAR-10, with a validation set cut from the training images"
     eyes = PretrainedEyes(weights=weights)
     parts = cifar10_splits(data_root, eyes.transform)

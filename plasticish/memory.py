@@ -14,8 +14,8 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_device,
-    check_features, check_gap, check_moved, check_number, check_within, from_bytes, glance_card, in_turn, load_whole,
+    MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_features,
+    check_gap, check_moved, check_settings, check_within, from_bytes, glance_card, in_turn, load_whole,
     log, no_grad, ordinary, snapshot, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
@@ -30,19 +30,15 @@ POLICIES = 'ring', 'balanced'
 
 def _check_settings(bank, device):
     "Refuse settings that cannot work; raises `TypeError` or `ValueError`"
-    for name in ('input_dim', 'memory_size', 'k_neighbors'): check_count(getattr(bank, name), name)
+    plain = 'input_dim', 'memory_size', 'k_neighbors', 'num_classes', 'temperature', 'storm_penalty', 'target'
+    check_settings(device=device, **{name: getattr(bank, name) for name in plain})
     for name, known in dict(policy=POLICIES, storage=STORAGE, index=INDEXES).items():
         v = getattr(bank, name)
         if not isinstance(v, str) or v not in known:
             raise ValueError(f'{name}: expected one of {", ".join(known)}, got {v!r}')
-    if bank.num_classes is not None: check_count(bank.num_classes, 'num_classes')
-    if bank.temperature is not None: check_number(bank.temperature, 'temperature', 0, above=True)
     m = bank.metric
     if m is not None and (not isinstance(m, PlasticMetric) or m.dim != bank.input_dim):
         raise TypeError(f'metric: expected a PlasticMetric of width {bank.input_dim} or None, got {m!r}')
-    check_number(bank.storm_penalty, 'storm_penalty', 0, 1)
-    check_number(bank.target, 'target', 0, 1, above=True)
-    check_device(device)
 
 # %% ../nbs/04_memory.ipynb #BankConfig
 @dataclass(frozen=True)
@@ -58,8 +54,8 @@ class BankConfig:
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank
 class EpisodicMemoryBank(HostBuffers):
     "A bounded set of labelled examples that answers by the vote of the nearest"
-    _columns = 'scale', 'length', 'priority', 'labels', 'ids', 'phases', 'steps', 'temporary'
-    large = 'keys', 'owners', 'codebook', *_columns
+    _columns = 'scale', 'priority', 'labels', 'ids', 'phases', 'steps', 'temporary'
+    large = 'keys', 'whitened', 'owners', 'codebook', *_columns
 
     @ordinary
     def __init__(self,
@@ -71,7 +67,7 @@ class EpisodicMemoryBank(HostBuffers):
                  temperature:float=None, # of the vote; None: the published weights
                  metric:PlasticMetric=None, # where neighbours are sought; None: cosine of the raw features
                  policy:str='ring', # what leaves when the bank is full: ring or balanced
-                 store:BankConfig|None=None, # how keys are kept and found; None: as in a new `BankConfig`
+                 store:BankConfig|None=None, # how keys are kept and found; None: as in a new BankConfig
                  **moved # arguments of 0.3 that are settings of `store` now
                 ):
         super().__init__()
@@ -85,7 +81,7 @@ class EpisodicMemoryBank(HostBuffers):
         kept = store or BankConfig()
         self.storage, self.index, self.path, self.seed = kept.storage, kept.index, kept.path, kept.seed
         self.storm_penalty, self.target = kept.storm_penalty, kept.target
-        self.phase_names, self._faiss, self._known, self.generation = [], None, None, 0
+        self.phase_names, self._faiss, self._known, self.generation, self._unwhitened = [], None, None, 0, False
         _check_settings(self, device)
         self._make_buffers(device, self.path)
 
@@ -100,8 +96,11 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
         w, D = piece_width(D), D // piece_width(D)
         self.register_buffer('codebook', torch.zeros(D, 256, w, dtype=torch.float32, device=device))
     full = lambda v, dt: torch.full((N,), v, dtype=dt, device=device)
+    own, d = len(range(rank, N, world)), 0 if self.metric is None else self.metric.directions
+    # keys in the metric, of unit length; those of temporary items are shorter
+    low = torch.bfloat16 if self.storage == 'bfloat16' else torch.float32
+    self.register_buffer('whitened', torch.zeros(own, d, dtype=low, device=device))
     if path is None:
-        own = len(range(rank, N, world))
         self.register_buffer('keys', torch.zeros(own, D, dtype=dtype, device=device))
     else:
         keys, owners, head = _on_disk(path, N, D, dtype)
@@ -109,7 +108,6 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
         self.register_buffer('owners', owners, persistent=False)    # ids by row of the file; -1 while a row is written
         self.register_buffer('head', head, persistent=False)        # next id that the file has not seen, changes so far
     self.register_buffer('scale', full(0., torch.float32))      # of an int8 key
-    self.register_buffer('length', full(0., torch.float32))     # 1 / length of the key in the metric
     self.register_buffer('priority', full(0., torch.float32))   # in the reservoir
     for name in ('labels', 'ids', 'phases', 'steps'): self.register_buffer(name, full(-1, torch.int64))
     self.register_buffer('temporary', full(False, torch.bool))  # stored in a storm
@@ -190,7 +188,7 @@ def n_classes(self:EpisodicMemoryBank)->int:
 @patch
 def nbytes(self:EpisodicMemoryBank)->int:
     "Bytes of the stored items, metric and code book included"
-    columns = self.keys, self.scale, self.length, self.priority, self.labels, self.ids, self.phases, self.steps
+    columns = [getattr(self, name) for name in ('keys', 'whitened', *self._columns)]
     row = sum(b.element_size() * b[0].numel() for b in columns)
     fixed = list(self.metric.buffers()) if self.metric is not None else []
     if self.storage == 'pq': fixed.append(self.codebook)
@@ -225,7 +223,7 @@ def vote_weights(similarity:Tensor, # of the neighbours [B,k], largest first
 def vote(similarity:Tensor, # [B,k], largest first
          labels:Tensor, # [B,k]; negative marks a missing neighbour
          n_classes:int, # width C of the answer
-         temperature:float=None # as in `vote_weights`
+         temperature:float=None # as in vote_weights
         )->Tensor: # class shares [B,C]
     "The vote of the neighbours, all queries and classes at once"
     w = vote_weights(similarity, labels, temperature)
@@ -295,9 +293,9 @@ def _own_slices(self:EpisodicMemoryBank, size):
     return [slice(i, min(i + size*world, self.count), world) for i in range(rank, self.count, size*world)]
 
 @patch
-def _all_keys(self:EpisodicMemoryBank):
-    "The keys of all processes, in the order of their slots [N,D]"
-    (keys,), world = all_rows(self.keys), self.shard[1]
+def _all_keys(self:EpisodicMemoryBank, keys=None):
+    "The keys of all processes, or what they have for each of them, in the order of their slots [N,D]"
+    (keys,), world = all_rows(self.keys if keys is None else keys), self.shard[1]
     if world == 1: return keys
     slots = torch.cat([torch.arange(r, self.memory_size, world, device=keys.device) for r in range(world)])
     return torch.empty_like(keys).index_copy_(0, slots, keys)
@@ -350,22 +348,29 @@ def _pack(self:EpisodicMemoryBank, x):
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_lengths
 @patch
-def _lengths(self:EpisodicMemoryBank, x, temporary):
-    full = torch.where(temporary, 1 - self.storm_penalty, 1.).to(x)
-    if self.metric is None: return full
-    return full / self.metric.length(x)
+def _whiten(self:EpisodicMemoryBank, x, temporary):
+    "Unit features in the metric, those of temporary items shorter [n,d]"
+    if self.metric is None: return x[:, :0].to(self.whitened)
+    return (self.metric(x) * self._discount(temporary)[:, None]).to(self.whitened)
+
+@patch
+def _discount(self:EpisodicMemoryBank, temporary): return 1 - self.storm_penalty*temporary.float()
 
 @patch
 @whole
 def refresh(self:EpisodicMemoryBank):
-    "Bring the metric, and the length of every key in it, up to date"
+    "Bring the metric, and every key in it, up to date"
     if self.metric is None: return
     self._check_file()
     self.metric.fit_()
-    before_change(self.length)
-    for s in self._own_slices(8192):
-        self.length[s] = self._lengths(self.values(s), self.temporary[s])
+    self._whiten_all()
+
+@patch
+def _whiten_all(self:EpisodicMemoryBank):
+    self.whitened = torch.zeros_like(self.whitened)
+    for s in self._own_slices(8192): self.whitened[self._row(s)] = self._whiten(self.values(s), self.temporary[s])
     self._faiss = None
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
 @patch
@@ -420,8 +425,8 @@ def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
     with self._owned(slots, ids[rows]):
         self._drop_from_index(slots)
         self.keys[self._row(slots[own])] = keys[rows[own]]
-    self.temporary[slots] = temporary
-    self.scale[slots], self.length[slots] = scale[rows], self._lengths(x[rows], self.temporary[slots])
+    self.temporary[slots], self.scale[slots] = temporary, scale[rows]
+    self.whitened[self._row(slots[own])] = self._whiten(x[rows[own]], self.temporary[slots[own]])
     self.labels[slots], self.ids[slots], self.priority[slots] = y[rows], ids[rows], priority[rows]
     self.phases[slots], self.steps[slots] = self._phase_code(phase), step
     stored = min(self.count + len(rows), self.memory_size)
@@ -437,7 +442,7 @@ def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
 def _before_write(self:EpisodicMemoryBank, slots):
     "Note what these slots hold, a slice of all or indices, for the case that the call in progress fails"
     own = slots if isinstance(slots, slice) else self._row(slots[self.local_slots(slots)])
-    for b, at in ((self.keys, own), *((getattr(self, name), slots) for name in self._columns)): before_change(b, at)
+    for b, at in ((self.keys, own), (self.whitened, own), *((getattr(self, name), slots) for name in self._columns)): before_change(b, at)
 
 @patch
 def _after_undo(self:EpisodicMemoryBank): self._known = self._faiss = None # they can be made again
@@ -535,14 +540,21 @@ def contains(self:EpisodicMemoryBank,
 @in_turn
 def search(self:EpisodicMemoryBank,
            q:Tensor, # features [B,D] of any length; of several processes, each asks about its own and all must ask
-           k:int=None # neighbours; None: `k_neighbors`
+           k:int=None, # neighbours; None: all that vote
+           y:Tensor=None # labels of `q`, if they are stored items that are to be judged as if they were not
           )->tuple: # similarities [B,k'] and slots [B,k'], largest first; k' = min(k, stored); slot -1: none found
     "The nearest stored items, by cosine in the bank's metric"
     q = check_rows(q, self.input_dim, 'q').to(self.keys.device)
     self._check_shard()
-    return self._search(F.normalize(q, dim=1), self.k_neighbors if k is None else check_count(k, 'k'))
+    return self._search(self._query(q, y), self.k_neighbors if k is None else check_count(k, 'k'))
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search
+@patch
+def _query(self:EpisodicMemoryBank, q, y=None):
+    "Queries as they are compared with keys: of unit length, in the metric if there is one"
+    q, m = F.normalize(q, dim=1), self.metric
+    return q if m is None else m(q) if y is None else m.without(q, y)
+
 @patch
 def _search(self:EpisodicMemoryBank, q, k):
     k, kind = min(k, self.count), self.search_kind
@@ -577,27 +589,26 @@ def _search_torch(self:EpisodicMemoryBank, q, k, chunk=65536):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search_own
 @patch
 def _search_own(self:EpisodicMemoryBank, q, k, chunk):
-    m, low = self.metric, self.keys.dtype == torch.bfloat16 and bf16_is_native(self.keys.device)
-    z = q if m is None else m(q) @ m.whitener
-    bias = None if m is None else -(z @ m.mean)[:, None]
-    return self._among(z, bias, k, 2*k + 8, chunk) if low else self._best(z, bias, k, chunk)
+    low = self.keys.dtype == torch.bfloat16 and bf16_is_native(self.keys.device)
+    if low and self.metric is None: return self._among(q, k, 2*k + 8, chunk)
+    sim, slots = self._best(q.bfloat16() if low else q, k, chunk)
+    return sim.float(), slots
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_among
 @patch
-def _among(self:EpisodicMemoryBank, z, bias, k, c, chunk):
+def _among(self:EpisodicMemoryBank, q, k, c, chunk):
     "The best of `c` candidates, which are found in bfloat16 and compared in float32"
-    if c > 10*k + 100: return self._best(z, bias, k, chunk)
-    rough, slots = self._best(z.bfloat16(), None if bias is None else bias.bfloat16(), c, chunk)
-    sim = self._match(z, slots)
-    sim = (sim if bias is None else sim + bias).mul_(self.length[slots])
+    if c > 10*k + 100: return self._best(q, k, chunk)
+    rough, slots = self._best(q.bfloat16(), c, chunk)
+    sim = self._match(q, slots) * self._discount(self.temporary[slots])
     best, at = sim.topk(min(k, sim.shape[1]), dim=1)
     slots = slots.gather(1, at)
     if sim.shape[1] == c: # there are others; may one of them be nearer than the last one taken?
         doubt = (best[:, -1] < rough[:, -1] + 2*(sim - rough).abs().amax(1)).nonzero().flatten()
-        if len(doubt):
-            their_bias = None if bias is None else bias[doubt]
-            best[doubt], slots[doubt] = self._among(z[doubt], their_bias, k, 4*c, chunk)
+        if len(doubt): best[doubt], slots[doubt] = self._among(q[doubt], k, 4*c, chunk)
     return best, slots
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_match
 @patch
@@ -612,13 +623,13 @@ def _match(self:EpisodicMemoryBank, z, slots):
 # %% ../nbs/04_memory.ipynb #largest
 def largest(s:Tensor, # scores [B,N]
             k:int, # at most N
-            groups:int=16 # rows of scores compared at once
+            groups:int=8 # rows of scores compared at once
            )->tuple: # values [B,k] and places [B,k], largest first
     "What `topk` gives, sooner for many scores: none of the `k` largest lies outside the `k` best columns of groups"
     N = s.shape[1]
     w = N//groups
-    if w < 4*k: return s.topk(k, dim=1)
-    column = s[:, :w*groups].unflatten(1, (groups, w)).amax(1).topk(k, dim=1).indices       # [B,k]
+    if w < 2*k: return s.topk(k, dim=1)
+    column = largest(s[:, :w*groups].unflatten(1, (groups, w)).amax(1), k, 4)[1]            # [B,k]
     at = (column[:, None] + w*torch.arange(groups, device=s.device)[:, None]).flatten(1)    # [B,groups*k]
     at = torch.cat([at, torch.arange(w*groups, N, device=s.device).expand(len(s), -1)], 1)
     best, i = s.gather(1, at).topk(k, dim=1)
@@ -627,20 +638,23 @@ def largest(s:Tensor, # scores [B,N]
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_best
 @patch
-def _best(self:EpisodicMemoryBank, z, bias, k, chunk):
-    "The largest products with the keys that are here, computed in the numbers that `z` has"
-    weighed = bias is not None or bool(self.temporary[:self.count].any())
+def _best(self:EpisodicMemoryBank, z, k, chunk):
+    "The largest products with the keys that are here, in the metric if there is one, in the numbers that `z` has"
+    plain = self.metric is None
+    shorter = plain and bool(self.temporary[:self.count].any())
     best, where = z.new_zeros(len(z), 0), self.labels.new_zeros(len(z), 0)
     for part in self._own_slices(chunk):
-        keys = self.keys[self._row(part)] if z.dtype == self.keys.dtype else self.values(part)
-        sim = z @ keys.T if bias is None else torch.addmm(bias, z, keys.T)
-        if weighed: sim.mul_(self.length[part].to(sim))
+        keys = (self.keys if plain else self.whitened)[self._row(part)]
+        if keys.dtype != z.dtype: keys = self.values(part) if plain else keys.to(z)
+        sim = z @ keys.T
+        if shorter: sim.mul_(self._discount(self.temporary[part]).to(sim))
         s, at = largest(sim, min(k, len(keys)))
         best, where = torch.cat([best, s], 1), torch.cat([where, part.start + at*part.step], 1)
         if best.shape[1] > k:
             best, at = best.topk(k, dim=1)
             where = where.gather(1, at)
     return best, where
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-forward
 @patch
@@ -650,7 +664,7 @@ def forward(self:EpisodicMemoryBank,
            )->Tensor: # class shares [B,C]
     "What the nearest stored items say about `q`; zeros while nothing is stored"
     if not self.count:
-        return self.length.new_zeros(len(check_rows(q, self.input_dim, 'q')), self.n_classes)
+        return self.scale.new_zeros(len(check_rows(q, self.input_dim, 'q')), self.n_classes)
     sim, slots = self.search(q)
     return vote(sim, self.labels_at(slots), self.n_classes, self.temperature)
 
@@ -699,7 +713,7 @@ def _as_ids(ids, device):
 @patch
 @in_turn
 def select(self:EpisodicMemoryBank,
-           ids=None, # item ids: tensor, list or int
+           ids: list|Tensor|None = None, # item ids: tensor, list or int
            label:int=None, # a class
            phase:str=None # a phase
           )->Tensor: # slots [n]
@@ -719,7 +733,7 @@ def select(self:EpisodicMemoryBank,
 @no_grad
 @whole
 def forget(self:EpisodicMemoryBank,
-           ids=None, # item ids; give exactly one of the three, as in `select`
+           ids:list|Tensor|None=None, # item ids; give exactly one of the three, as in `select`
            label:int=None, # a class
            phase:str=None # a phase
           )->int: # items forgotten
@@ -743,6 +757,7 @@ def _keep(self:EpisodicMemoryBank, stay, rows=None):
     "Keep only the items in the slots `stay`, in that order; their keys are in `rows`, if not there"
     ids, n, whole = self.ids[stay], len(stay), self._all_keys()
     columns = [getattr(self, name) for name in self._columns]
+    if self.shard[1] == 1: columns.append(self.whitened) # else they are made anew
     with self._owned(slice(None), F.pad(ids, (0, self.memory_size - n), value=-1)):
         for b in (whole, *columns):
             b[:n] = b[stay if rows is None or b is not whole else rows]
@@ -783,27 +798,25 @@ def keep_(self:EpisodicMemoryBank,
           slots:Tensor # of temporary items [n]
          ):
     "Make temporary items permanent"
-    for b in (self.temporary, self.length): before_change(b)
+    before_change(self.temporary)
     self.temporary[slots], self._known = False, None
-    if self.metric is None: self.length[slots] = 1.
-    else: self._resum(slots, 1)
+    if self.metric is not None: self._resum(slots, 1)
     self._faiss = None
     self.refresh()
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_vectors
 @patch
 def _vectors(self:EpisodicMemoryBank, slots):
-    x = self.values(slots)
-    x = x if self.metric is None else self.metric(x)
-    return (x * torch.where(self.temporary[slots], 1 - self.storm_penalty, 1.).to(x)[:, None]).cpu().numpy()
+    if self.metric is not None: return self.whitened[slots].float().cpu().numpy()
+    return (self.values(slots) * self._discount(self.temporary[slots])[:, None]).cpu().numpy()
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_tune
 @patch
 def _tune(self:EpisodicMemoryBank, f, queries=128):
     g = torch.Generator().manual_seed(self.seed + 1)
     pick = torch.randperm(self.count, generator=g)[:queries].to(self.keys.device)
-    q, k = self.values(pick), min(self.k_neighbors, self.count)
-    true = self._search_torch(F.normalize(q, dim=1), k)[1]
+    q, k = self._query(self.values(pick)), min(self.k_neighbors, self.count)
+    true = self._search_torch(q, k)[1]
     f.tune_(lambda: recall_of(self._search_faiss(q, k, f)[1], true) >= (1 + self.target) / 2)
     log.info('memory: built an index of %s items in %s cells, of which a query opens %s',
              self.count, f.index.nlist, f.index.nprobe)
@@ -813,7 +826,7 @@ def _tune(self:EpisodicMemoryBank, f, queries=128):
 def _indexed(self:EpisodicMemoryBank, kind):
     f = self._faiss
     if f is not None and f.kind == kind and f.fits(self.count): return f
-    f = FaissIndex(kind, self.input_dim, self.keys.device, self.seed)
+    f = FaissIndex(kind, self.whitened.shape[1] or self.input_dim, self.keys.device, self.seed)
     f.build_(self.count, self._vectors)
     self._add_to_index(torch.arange(self.count, device=self.keys.device), f)
     if kind == 'ivf': self._tune(f)
@@ -833,7 +846,7 @@ def reindex(self:EpisodicMemoryBank):
 @patch
 def _search_faiss(self:EpisodicMemoryBank, q, k, f):
     def there(tags): return self.ids[tags % self.memory_size] == tags // self.memory_size
-    sim, tags = f.search(q if self.metric is None else self.metric(q), k, there)
+    sim, tags = f.search(q, k, there)
     return sim, torch.where(tags < 0, -1, tags % self.memory_size)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-recall
@@ -846,7 +859,7 @@ def recall(self:EpisodicMemoryBank,
     "How good is the approximate search on these queries?"
     k = min(self.k_neighbors if k is None else check_count(k, 'k'), self.count)
     _, found = self.search(q, k)
-    _, true = self._search_torch(F.normalize(check_features(q, self.input_dim, 'q').to(self.keys.device), dim=1), k)
+    _, true = self._search_torch(self._query(check_features(q, self.input_dim, 'q').to(self.keys.device)), k)
     return recall_of(found, true)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-get_extra_state
@@ -861,8 +874,7 @@ def set_extra_state(self:EpisodicMemoryBank, state):
 def _save_to_state_dict(self:EpisodicMemoryBank, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
     if self.shard[1] == 1: return
-    here = self.local_slots(torch.arange(self.memory_size, device=self.length.device))
-    state[prefix + 'keys'], state[prefix + 'length'] = self._all_keys(), all_sum(self.length*here)
+    for name in ('keys', 'whitened'): state[prefix + name] = self._all_keys(getattr(self, name))
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_load_from_state_dict
 def _kept_as(keys):
@@ -874,14 +886,28 @@ def _kept_as(keys):
 @patch
 def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     rank, world = self.shard
+    self._load_whitened(state, prefix)
     keys = state.get(prefix + 'keys')
     if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype:
         kind = _kept_as(keys)
         if 'pq' not in (self.storage, kind):
             log.warning('keys in %s, as in the state loaded; before, they were in %s', kind, self.storage)
             self.keys, self.storage = self.keys.to(keys.dtype), kind
-    if world > 1 and keys is not None and len(keys) == self.memory_size: state[prefix + 'keys'] = keys[rank::world]
+            self.whitened = self.whitened.to(torch.bfloat16 if kind == 'bfloat16' else torch.float32)
+    for k in (prefix + 'keys', prefix + 'whitened') if world > 1 else ():
+        if len(state.get(k, ())) == self.memory_size: state[k] = state[k][rank::world]
     nn.Module._load_from_state_dict(self, state, prefix, *args)
+
+# %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_load_whitened
+@patch
+def _load_whitened(self:EpisodicMemoryBank, state, prefix):
+    "Complete a state from before keys were kept in the metric; they are made anew after loading"
+    self._unwhitened = prefix + 'whitened' not in state
+    if not self._unwhitened: return
+    state.pop(prefix + 'length', None)
+    state[prefix + 'whitened'] = torch.zeros(self.memory_size, self.whitened.shape[1])
+    if self.metric is not None: state[prefix + 'metric.whitener'] = self.metric.whitener
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-sound
 @patch
@@ -893,7 +919,8 @@ def validate(self:EpisodicMemoryBank):
         raise ValueError(f'counters: expected at most {self.memory_size} items, got {n}, next {nxt}')
     check_within(self.counters, 0, 2**40, 'counters')
     if self.path is None and self.keys.is_floating_point(): check_within(self.keys, -1.1, 1.1, 'keys')
-    for name, high in dict(scale=1e6, length=1e6, priority=1).items(): check_within(getattr(self, name), 0, high, name)
+    check_within(self.whitened, -1.1, 1.1, 'keys in the metric')
+    for name, high in dict(scale=1e6, priority=1).items(): check_within(getattr(self, name), 0, high, name)
     here, labels = self.ids[:n], self.labels[:n]
     if n and (int(here.min()) < 0 or int(here.max()) >= ids or len(here.unique()) < n):
         raise ValueError('ids: expected different ones that were given out')
@@ -921,7 +948,8 @@ def state_dict(self:EpisodicMemoryBank, **kwargs): # as in torch
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_leave_out_lost
 @patch
 def _after_load(self:EpisodicMemoryBank):
-    "Drop the items whose keys in the file have been overwritten since the state was saved"
+    "Make what an old state lacks; drop the items whose keys in the file have been overwritten since it was saved"
+    if self._unwhitened: self.refresh()
     if self.path is None: return
     self.generation = int(self.head[1])
     ids, order = self.ids[:self.count], self.owners.argsort(stable=True)

@@ -85,7 +85,7 @@ def _save_half(net, path):
 
 # %% ../nbs/workshop/pretrain.ipynb #train_eyes
 def train_eyes(
-    data_root,  # Tiny ImageNet sheets (see `read_sheets`)
+    data_root,  # Tiny ImageNet sheets (see read_sheets)
     path,  # where the weights go, .safetensors, half precision
     epochs: int = 20,  # passes over the training images
     small_epochs: int = 8,  # of which the first look at 24 px views
@@ -94,7 +94,7 @@ def train_eyes(
     weight_decay: float = 5e-4,  # on weights, not on biases and batch-norm
     seed: int = 0,  # initialisation, order and augmentation
     device='cpu',  # where to train
-    net: nn.Module | None = None,  # the eyes; None: `SmallResNet()`
+    net: nn.Module | None = None,  # the eyes; None: SmallResNet()
 ) -> dict:  # epochs, seconds, losses, valid_accuracy (fractions)
     "Train eyes by classification and keep the network without its classifier"
     start, gen = time.time(), torch.Generator().manual_seed(seed)

@@ -14,9 +14,9 @@ from .distributed import all_rows, my_slice
 class PublishedTriarchicStep:
     "One step of the published Triarchic Brain"
     def __init__(self,
-        brain, # a `TriarchicBrain`
-        code, # what makes the sparse code of activations: `sparse_code`
-        error, # what an answer lacks: `class_error`
+        brain, # a TriarchicBrain
+        code, # what makes the sparse code of activations: sparse_code
+        error, # what an answer lacks: class_error
     ): self.brain, self.code, self.error = brain, code, error
 
     def __call__(self,
@@ -51,7 +51,7 @@ def published_reward(
 class PublishedPlasticStep:
     "One step of the published Plastic Brain"
     def __init__(self,
-        brain, # a `PlasticBrain`
+        brain, # a PlasticBrain
     ): self.brain = brain
 
     def __call__(self,

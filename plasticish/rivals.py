@@ -41,18 +41,27 @@ class Learner:
         "Labels [B] int64 of features [B,D]"
         if not self.n_seen: raise ValueError('predict: expected a learner that has learned something, got a new one')
         return self.answer(check_features(x, self.in_dim))
-    def shares(self,
-        x:Tensor # features [B,D]
-    )->Tensor|None:
-        "Class probabilities [B,C] of features [B,D], or None from a learner that gives none"
-    def temper(self,
-        x:Tensor,  # features [B,D] that were not learned
-        y:Tensor): # labels [B]
-        "Fit what turns scores into shares; nothing, unless the learner has a temperature"
-    def end_phase(self): "Called after a stage, if the curriculum gives boundaries"
-    def nbytes(self) -> int:
-        "Bytes of everything that was learned or kept"
-        return sum(t.untyped_storage().nbytes() for t in _tensors(self, {}, set()).values())
+
+# %% ../nbs/workshop/rivals.ipynb #Learner-more
+@patch
+def shares(self:Learner,
+    x:Tensor # features [B,D]
+)->Tensor|None:
+    "Class probabilities [B,C] of features [B,D], or None from a learner that gives none"
+
+@patch
+def temper(self:Learner,
+    x:Tensor,  # features [B,D] that were not learned
+    y:Tensor): # labels [B]
+    "Fit what turns scores into shares; nothing, unless the learner has a temperature"
+
+@patch
+def end_phase(self:Learner): "Called after a stage, if the curriculum gives boundaries"
+
+@patch
+def nbytes(self:Learner) -> int:
+    "Bytes of everything that was learned or kept"
+    return sum(t.untyped_storage().nbytes() for t in _tensors(self, {}, set()).values())
 
 # %% ../nbs/workshop/rivals.ipynb #_tensors
 def _tensors(o, found, seen):
@@ -114,7 +123,7 @@ class StreamingLDA(ClassMean):
         "Weights [C,D] and biases [C] of the linear discriminant"
         mu = self.total/self.count.clamp(min=1)[:, None]                                                 # [C,D]
         within = (self.second - self.total.T @ mu)/self.count.sum()                                      # [D,D]
-        ridge = self.shrinkage*within.trace()/self.in_dim
+        ridge = (self.shrinkage*within.trace()/self.in_dim).clamp(min=1e-12)     # one row a class has no covariance
         within = (1 - self.shrinkage)*within + ridge*torch.eye(self.in_dim)
         w = torch.linalg.solve(within, mu.T).T
         return w.float(), (-(w*mu).sum(1)/2).float()

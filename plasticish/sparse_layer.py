@@ -13,8 +13,8 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_device, check_mode, check_moved, check_number,
-    check_within, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
+    HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_mode, check_moved, check_number,
+    check_settings, check_within, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
 )
 from .distributed import all_sum, check_rows, my_slice, ranks, shared_state
 
@@ -181,7 +181,8 @@ class PlasticMetric(nn.Module):
                  dim:int, # width D of the features
                  n_classes:int=0, # classes expected; grows as others come
                  shrinkage:float=.01, # least share of the identity
-                 device='cpu' # where the sums live
+                 device='cpu', # where the sums live
+                 directions:int|None=128 # in how many inputs are compared; None: all
                 ):
         super().__init__()
         self.dim, self.shrinkage = check_count(dim, 'dim'), check_number(shrinkage, 'shrinkage', 0, 1)
@@ -189,9 +190,11 @@ class PlasticMetric(nn.Module):
         self.register_buffer('count', f(n_classes))
         self.register_buffer('sums', f(n_classes, dim))
         self.register_buffer('outer', f(dim, dim))
+        self.directions = self.dim if directions is None else min(check_count(directions, 'directions'), dim)
         self.register_buffer('fitted', f(()))
+        self.register_buffer('known', f(n_classes)) # examples of each class at the last fit
         self.register_buffer('mean', f(dim, dtype=torch.float32))
-        self.register_buffer('whitener', torch.eye(dim, device=device, dtype=torch.float32))
+        self.register_buffer('whitener', torch.eye(self.directions, dim, device=device, dtype=torch.float32))
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-widen_
 @patch
@@ -201,7 +204,7 @@ def widen_(self:PlasticMetric,
     "Make room for more classes"
     more = n_classes - len(self.count)
     if more <= 0: return
-    self.count = F.pad(self.count, (0, more))
+    self.count, self.known = F.pad(self.count, (0, more)), F.pad(self.known, (0, more))
     self.sums = F.pad(self.sums, (0, 0, 0, more))
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-update_
@@ -234,33 +237,72 @@ def covariance(self:PlasticMetric)->Tensor: # [D,D] float64
     return self._covariance(all_sum(self.sums), all_sum(self.outer))
 
 @patch
-def _covariance(self:PlasticMetric, sums, outer):
+def _covariance(self:PlasticMetric, sums, outer, shrinkage=None):
     n, seen = self.count.sum(), self.count > 0
     if n < 2: return torch.eye(self.dim, dtype=torch.float64, device=self.outer.device)
     s = sums[seen] / self.count[seen, None].sqrt()
     cov = (outer - s.T @ s) / n
-    a = max(self.shrinkage, self.dim / (self.dim + float(n)))
+    a = max(self.shrinkage, self.dim / (self.dim + float(n))) if shrinkage is None else shrinkage
     size = cov.diagonal().mean().clamp(min=1e-8)
     return cov.mul_(1 - a).diagonal_scatter(cov.diagonal() + a * size)
+
+# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-directions
+def leading(A:Tensor, # rows [n,D]
+            most:int # directions wanted
+           )->Tensor: # orthonormal [D,k], the longest first; k is at most `most` and the rank of `A`
+    "The directions along which the rows are longest"
+    wide = len(A) < A.shape[1]
+    size, U = torch.linalg.eigh(A @ A.T if wide else A.T @ A)
+    U = U[:, size > 1e-9*size.sum().clamp(min=1e-12)].flip(1)[:, :most]
+    return F.normalize(A.T @ U, dim=0) if wide else U
+
+def principal(S:Tensor, # positive [D,D]
+              most:int, # directions wanted
+              steps:int=4 # each is a product with S
+             )->Tensor: # orthonormal [D,most]
+    "Directions of the largest eigenvalues, nearly, by subspace iteration from a fixed start (Halko et al. 2011)"
+    V = torch.randn(len(S), most, generator=torch.Generator().manual_seed(0), dtype=S.dtype).to(S.device)
+    for _ in range(steps): V = torch.linalg.qr(S @ V)[0]
+    return V
+
+@patch
+def _directions(self:PlasticMetric, sums, outer, mean, L):
+    "Orthonormal directions of the whitened space: those that part the classes, then those of the largest spread [D,d]"
+    seen, d = self.count > 0, self.directions
+    n = self.count[seen, None]
+    means = (sums[seen] / n - mean) * (n / n.sum().clamp(min=1)).sqrt()
+    apart = leading(torch.linalg.solve_triangular(L, means.T, upper=False).T, d)
+    few = d - apart.shape[1]
+    if not few: return apart
+    wide = F.normalize(L.T @ principal(self._covariance(sums, outer, 1e-3), few), dim=0)
+    return torch.linalg.qr(torch.cat([apart, wide], 1))[0]
+
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-fit_
 @patch
 def fit_(self:PlasticMetric):
     "Compute the whitening matrix from the present sums"
-    L = torch.linalg.cholesky(self.covariance())
-    eye = torch.eye(self.dim, dtype=L.dtype, device=L.device)
-    n = self.count.sum()
-    self.whitener = torch.linalg.solve_triangular(L, eye, upper=False).float().contiguous()
-    self.mean.copy_(all_sum(self.sums.sum(0)) / n.clamp(min=1))
+    sums, outer, n = all_sum(self.sums), all_sum(self.outer), self.count.sum()
+    mean = sums.sum(0) / n.clamp(min=1)
+    L = torch.linalg.cholesky(self._covariance(sums, outer))
+    if self.directions < self.dim:
+        Q = self._directions(sums, outer, mean, L)
+        W = torch.linalg.solve_triangular(L.T, Q, upper=True).T                     # [d,D]
+    else: W = torch.linalg.solve_triangular(L, torch.eye(self.dim, dtype=L.dtype, device=L.device), upper=False)
+    self.whitener = W.float().contiguous()
+    self.mean.copy_(mean)
     self.fitted.copy_(n)
+    self.known.copy_(self.count)
 
 @patch
 def stale(self:PlasticMetric,
           growth:float=1.5 # factor by which the number of examples must grow or shrink
          )->bool:
-    "Whether the number of examples has changed by the factor `growth` since the last fit"
+    "Has the number of examples changed by the factor `growth`, or a class doubled that may need a direction?"
     n, m = torch.stack([self.count.sum(), self.fitted]).tolist()
-    return n != m and not m / growth < n < m * growth
+    if n == m: return False
+    grown = self.directions < self.dim and n > 1.1*m and bool((self.count > 2*self.known + 16).any())
+    return grown or not m / growth < n < m * growth
 
 @patch
 def reset_(self:PlasticMetric):
@@ -268,41 +310,62 @@ def reset_(self:PlasticMetric):
     self.count, self.sums, self.outer = (torch.zeros_like(b) for b in (self.count, self.sums, self.outer))
     self.fit_()
 
+
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-forward
 @patch
 def whiten(self:PlasticMetric,
            x:Tensor # unit features [B,D]
-          )->Tensor: # [B,D]
+          )->Tensor: # [B,d]
     "`x` from the mean, with the same spread in every direction"
     return (x - self.mean) @ self.whitener.T
+
+@patch(as_prop=True)
+def class_means(self:PlasticMetric)->Tensor: # [C,D]
+    "Mean unit feature of each class; a class never seen lies far away"
+    mean = all_sum(self.sums)/self.count[:, None].clamp(min=1)
+    return torch.where(self.count[:, None] > 0, mean, 100.).float()
 
 @patch
 def forward(self:PlasticMetric,
             x:Tensor # unit features [B,D]
-           )->Tensor: # whitened, of unit length [B,D]
+           )->Tensor: # whitened, of unit length [B,d]
     "`x` in the plastic metric; shorter than 1 where it lies on the mean, and so has no direction"
-    z = self.whiten(x)
-    return z / torch.linalg.vector_norm(z, dim=1, keepdim=True).maximum(self._floor)
+    return self._unit(self.whiten(x))
+
+@patch
+def _unit(self:PlasticMetric, z): return z / torch.linalg.vector_norm(z, dim=1, keepdim=True).maximum(self._floor)
 
 @patch(as_prop=True)
 def _floor(self:PlasticMetric):
     "The length below which rounding, not the input, makes the direction"
     return 1e-5 * self.whitener.norm()
 
+
+# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-without
 @patch
-def length(self:PlasticMetric,
-           x:Tensor, # unit features [B,D]
-           block:int=128 # columns at a time; the whitening matrix is triangular
-          )->Tensor: # [B]
-    "Distance of `x` from the mean in the plastic metric, at least that below which it has no direction"
-    x, W = x - self.mean, self.whitener
-    parts = [x[:, :i + block] @ W[i:i + block, :i + block].T for i in range(0, self.dim, block)]
-    return torch.stack([p.square().sum(1) for p in parts]).sum(0).sqrt().maximum(self._floor)
+def without(self:PlasticMetric,
+            x:Tensor, # unit features of examples that were taken in [n,D]
+            y:Tensor # their labels [n]
+           )->Tensor: # as `forward` [n,d]
+    "Each example in the metric as if its class mean had not seen it"
+    z, n = self.whiten(x), self.count
+    if self.directions < self.dim and len(x):
+        sums, outer = all_sum(self.sums), all_sum(self.outer)
+        L, share = torch.linalg.cholesky(self._covariance(sums, outer)), (n / n.sum()).sqrt()[:, None]
+        means = torch.linalg.solve_triangular(L, (sums / n.clamp(min=1)[:, None] - self.mean).T, upper=False)   # [D,C]
+        lean = self.whitener.double() @ L @ torch.linalg.pinv(means.T * share, rtol=1e-5) * share.T             # [d,C]
+        outside = torch.linalg.solve_triangular(L, (x - self.mean).double().T, upper=False).square().sum(0)
+        outside = (outside - z.double().square().sum(1)).clamp(min=0) / (n[y] - 1).clamp(min=1)
+        z = (z - lean[:, y].T * outside[:, None]).float()
+    return self._unit(z)
+
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-state
 @patch
 def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
-    if prefix + 'count' in state: self.widen_(len(state[prefix + 'count']))
+    if prefix + 'count' in state:
+        self.widen_(len(state[prefix + 'count']))
+        state.setdefault(prefix + 'known', state[prefix + 'count']) # as written before metrics knew of directions
     nn.Module._load_from_state_dict(self, state, prefix, *args)
     shared_state(self, 'sums outer', state, prefix, load=True)
 
@@ -332,6 +395,8 @@ def validate(self:PlasticMetric):
     check_within(self.fitted, 0, 2**50, 'samples at the last fit')
     check_within(self.mean, -1.1, 1.1, 'mean features')
     check_within(self.whitener, -1e6, 1e6, 'whitening')
+    check_within(self.known, 0, 2**50, 'samples of each class at the last fit')
+    if self.directions < self.dim: return
     check_within(self.whitener.triu(1), 0, 0, 'what lies above the diagonal of the whitening matrix')
 
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection
@@ -353,7 +418,7 @@ class PrototypeProjection(SparseProjection):
         super().__init__(in_size, size, k)
         self.recruit, self.move = recruit, move
         self.storm_penalty, self.precision = storm_penalty, precision
-        self.metric = PlasticMetric(in_size, n_classes)
+        self.metric = PlasticMetric(in_size, n_classes, directions=None)
         self.weight.zero_()
         # 1/|weight|, less for temporary neurons, 0 if empty
         self.register_buffer('scale', torch.zeros(size, dtype=torch.float32))
@@ -515,15 +580,6 @@ def encoder_sums(x:Tensor, # unit inputs [B,D]
     first = fired.cumsum(0) - fired
     return F.embedding_bag(order // idx.shape[1], x, first, per_sample_weights=weight, mode='sum'), fired
 
-# %% ../nbs/01_sparse_layer.ipynb #check_layer
-def check_layer(in_dim, hidden_dim, sparsity_k, lr, gate=0., n_readout_neurons=None # as in `NeuromodulatedBlock`
-               ):
-    "Validate the settings `in_dim`, `hidden_dim`, `sparsity_k`, `lr`, `gate`, `n_readout_neurons`; the error names one"
-    for name, v in dict(in_dim=in_dim, hidden_dim=hidden_dim).items(): check_count(v, name)
-    check_count(sparsity_k, 'sparsity_k', 1, hidden_dim)
-    check_number(lr, 'lr', 0, 1); check_number(gate, 'gate')
-    if n_readout_neurons is not None: check_count(n_readout_neurons, 'n_readout_neurons')
-
 # %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock
 class NeuromodulatedBlock(HostBuffers):
     "A sparse layer whose neurons move towards what they are rewarded for"
@@ -544,7 +600,8 @@ class NeuromodulatedBlock(HostBuffers):
                 ):
         super().__init__()
         check_moved(moved, dict(readers='n_readout_neurons=…'))
-        check_layer(in_dim, hidden_dim, sparsity_k, lr, gate, n_readout_neurons); check_device(device)
+        check_settings(hidden_dim, in_dim=in_dim, hidden_dim=hidden_dim, sparsity_k=sparsity_k, lr=lr, gate=gate,
+                       n_readout_neurons=n_readout_neurons, device=device)
         self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
         self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
         self.n_readout_neurons = min(n_readout_neurons or hidden_dim, hidden_dim)
@@ -693,7 +750,8 @@ def _load_from_state_dict(self:NeuromodulatedBlock, state, prefix, *args):
 @patch
 def validate(self:NeuromodulatedBlock):
     "Raise `ValueError` if settings and weights do not fit each other"
-    check_layer(self.in_dim, self.hidden_dim, self.sparsity_k, self.lr, n_readout_neurons=self.n_readout_neurons)
+    names = 'in_dim', 'hidden_dim', 'sparsity_k', 'lr', 'n_readout_neurons'
+    check_settings(self.hidden_dim, **{name: getattr(self, name) for name in names})
     if self.encoder.shape != (self.hidden_dim, self.in_dim) or self.n_readout_neurons > self.hidden_dim:
         raise ValueError('a layer is not of the size it says')
     check_within(self.maturity, 0, 1, 'maturity')

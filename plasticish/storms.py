@@ -200,6 +200,7 @@ def _glass(p, c, g):
                 q[:, :, i, j], q[who, :, i - di, j - dj] = there, here
     return _blur(q, sigma*p.shape[2]/32)
 
+# %% ../nbs/workshop/storms.ipynb #_motion
 def _motion(p, c, g, angles=(-math.pi, math.pi)):
     "A one-sided Gaussian of width c[1] along a line of 2 c[0] + 1 pixels, in a direction of its own for each image"
     (radius, sigma), u = c, p.shape[2]/32

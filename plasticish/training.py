@@ -136,7 +136,7 @@ def look_once(
     loader:Iterable, # gives images [B,C,H,W] and labels
     eyes:Callable, # images -> features [B,D]
     transform_fn:Callable|None=None, # applied to each batch of images
-    cache_dir:str|Path|None=None, # where `cache_features` keeps its files
+    cache_dir:str|Path|None=None, # where cache_features keeps its files
     device:str|torch.device='cpu', # where the eyes are
     progress:bool=False, # show a bar
 )->Iterable: # gives features [B,D] and labels
@@ -146,7 +146,9 @@ def look_once(
         return CachedLoader(_seen_by_all(loader, lambda part: cache_features(eyes, part, **options)), loader)
     fits, see = Halving('looking at images'), transform_fn or (lambda x: x)
     seen = [(fits.joined(eyes, see(x.to(device))).float().cpu(), torch.as_tensor(y)) for x, y in _in_order(loader)]
-    return CachedLoader(FeatureDataset(*map(torch.cat, zip(*seen))), loader) if _is_map_style(loader) else seen
+    if not _is_map_style(loader): return seen
+    features, labels = map(torch.cat, zip(*seen))
+    return CachedLoader(FeatureDataset(features, labels), loader)
 
 # %% ../nbs/06_trainer.ipynb #code-events-phase-start-step-end-evaluation-p
 EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
@@ -639,14 +641,14 @@ class TriarchicTrainer(Trainer):
               'n_active_neurons', 'mean_importance', 'eval_acc')
 
     def __init__(self,
-        brain, # a `TriarchicBrain`
+        brain, # a TriarchicBrain
         eyes:Callable|None, # images [B,3,H,W] -> features [B,D]; None if the loaders give features
         phases:list[PhaseConfig], # the curriculum
         memory_test_loader:Iterable|None=None, # what the core alone is tested on
         eval_interval:int=50, # steps between measurements
         device:str|torch.device='cpu', # where brain and batches go
         eval_loaders:dict[str, Iterable]|None=None, # tasks by name
-        **kwargs, # as in `Trainer`
+        **kwargs, # as in Trainer
     ):
         super().__init__(brain, phases, eval_loaders, eval_interval, device, eyes=eyes, **kwargs)
         self._memory_test = memory_test_loader
@@ -948,7 +950,7 @@ def storm_summary(self:Trainer,
     name:str, # the phase that was a storm
     alarms:Iterable[int]|None=None, # steps at which an alarm began; None takes those of the history
     window:int=10, # steps over which accuracy is averaged
-)->dict: # as `storm_metrics`
+)->dict: # as storm_metrics
     "The measures of one storm; clean accuracy is the mean over the tasks of the phases before it"
     names = [n['name'] for n in self.phase_log]
     if name not in names[1:]:

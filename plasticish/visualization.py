@@ -4,6 +4,7 @@
 
 # %% ../nbs/07_visualizer.ipynb #imports
 from __future__ import annotations
+from collections.abc import Callable, Iterable
 import copy, math
 from pathlib import Path
 import matplotlib.style, numpy as np, torch, torch.nn.functional as F
@@ -63,8 +64,8 @@ class Visualizer:
         brain, # what is drawn
         device:str|torch.device|None=None, # where its eyes look; None: where the brain is
         class_names:list[str]=None, # names of the labels; None: their numbers
-        eyes=None, # images to features; None: the brain's own, or `PretrainedEyes` when the first image comes
-        denormalize=None, # images as the eyes see them -> pixels in 0–1; None: the eyes' own, else ImageNet's
+        eyes:Callable|None=None, # images to features; None: the brain's own, or PretrainedEyes at the first image
+        denormalize:Callable|None=None, # what the eyes see -> pixels in 0–1; None: the eyes' own, else ImageNet's
         gallery:Gallery=None, # where pictures of remembered features are found
     ):
         self.brain, self.class_names, self.gallery = brain, class_names, gallery
@@ -72,7 +73,7 @@ class Visualizer:
         self.device = torch.device(device) if device is not None else brain.device
 
     @property
-    def eyes(self):
+    def eyes(self)->Callable:
         "What turns images into features"
         if self._eyes is None:
             held = eyes_of(self.brain)
@@ -93,7 +94,7 @@ def pixels(self:Visualizer,
 )->list:
     "Each input as a picture [3,H,W] in 0–1, or None where it has none"
     if x.ndim != 4: return [None]*len(x)
-    return list((self._denormalize or getattr(self.eyes, 'denormalize', denormalize_imagenet))(x))
+    return list((self._denormalize or getattr(self.eyes, 'denormalize', None) or denormalize_imagenet)(x))
 
 @patch
 def name(self:Visualizer,
@@ -110,7 +111,7 @@ class PlasticVisualizer(Visualizer):
 
 # %% ../nbs/07_visualizer.ipynb #layer_codes_i
 def layer_codes(
-    brain, # a `PlasticBrain`
+    brain, # a PlasticBrain
     f:Tensor, # features [B,D]
     mode:str='inference', # inference or panic
 )->tuple: # codes: per layer (winners [B,k], values [B,k]); what leaves the stack [B,D]
@@ -124,7 +125,7 @@ def layer_codes(
 
 # %% ../nbs/07_visualizer.ipynb #neighbours
 def neighbours(
-    memory, # an `EpisodicMemoryBank`
+    memory, # an EpisodicMemoryBank
     q:Tensor, # what it is asked [1,D]
     n:int, # so many of the nearest
 )->list[dict]: # slot, id, label, phase, similarity and weight of each, heaviest first
@@ -162,11 +163,12 @@ def draw_neighbour(
     ax, # axes
     picture:Tensor|None, # [3,H,W] in 0–1; None draws the key
     key:Tensor, # what is stored [D]
-    neighbour:dict, # of `neighbours`
+    neighbour:dict, # of neighbours
     name, # (label, letters) -> its name
 ):
     "A remembered example: picture or fingerprint, label, phase, weight"
-    draw_input(ax, picture, key, f"{name(neighbour['label'], 10)}\n{neighbour['phase'][:11] or 'id %d' % neighbour['id']}", MEMORY)
+    about = neighbour['phase'][:11] or f"id {neighbour['id']}"
+    draw_input(ax, picture, key, f"{name(neighbour['label'], 10)}\n{about}", MEMORY)
     ax.set_title(ax.get_title(), fontsize=9, color='black', fontweight='normal', loc='center')
     ax.set_xlabel(f"{neighbour['weight']:.0%}", fontsize=9, labelpad=2)
 
@@ -322,7 +324,7 @@ def _probe(self:PlasticVisualizer, loader, n):
 @patch
 @picture
 def plot_layer_comparison(self:PlasticVisualizer,
-    loader=None, # inputs with labels; None: what the memory holds
+    loader: Iterable|None = None, # inputs with labels; None: what the memory holds
     n:int=512, # samples
 )->Figure:
     "All layers: mature, young and silent neurons, recycled ones, gates, firing rates, selectivity"
@@ -419,11 +421,11 @@ def _draw_reply(self:PlasticVisualizer, ax, pixels, f, scores, truth):
 class TriarchicVisualizer(Visualizer):
     "Pictures of a `TriarchicBrain`: sparse base, core, context"
     def __init__(self,
-        brain, # a `TriarchicBrain`
-        eyes=None, # images to features; None: the brain's own
+        brain, # a TriarchicBrain
+        eyes: Callable|None = None, # images to features; None: the brain's own
         device:str|torch.device|None=None, # where the eyes look; None: where the brain is
         class_names:list[str]=None, # names of the labels; None: their numbers
-        **kwargs, # as in `Visualizer`
+        **kwargs, # as in Visualizer
     ):
         super().__init__(brain, device, class_names, eyes=eyes, **kwargs)
 
@@ -635,7 +637,7 @@ def _keys_of(self:PlasticVisualizer, x):
 
 # %% ../nbs/07_visualizer.ipynb #in_metric
 def in_metric(
-    memory, # an `EpisodicMemoryBank`
+    memory, # an EpisodicMemoryBank
     keys:Tensor, # features [n,D]
 )->Tensor: # [n,...]
     "Features [n,D] where the memory compares them"
@@ -646,7 +648,7 @@ def in_metric(
 @patch
 @picture
 def plot_memory_map(self:PlasticVisualizer,
-    query=None, # images or features with labels whose neighbours are shown
+    query:tuple|None=None, # images or features with labels whose neighbours are shown
     n_queries:int=3, # how many of them
     n_neighbours:int=8, # neighbours of each
     color:str='phase', # or 'label'
@@ -835,7 +837,7 @@ def _learner_style(i):
 
 # %% ../nbs/07_visualizer.ipynb #film_storm
 def film_storm(
-    brain, # a `TriarchicBrain`; a copy of it is taught
+    brain, # a TriarchicBrain; a copy of it is taught
     calm, # loader of features and labels
     storm, # loader of the same in a storm
     watched:tuple, # features [D] in calm and in storm of one input, and its label
@@ -867,7 +869,7 @@ def _forever(loader):
 
 # %% ../nbs/07_visualizer.ipynb #animate_storm
 def animate_storm(
-    film:list[dict], # of `film_storm`
+    film:list[dict], # of film_storm
     path:str|Path, # .gif
     pictures:tuple=(None, None), # [3,H,W] in 0–1: the watched input in calm and in storm
     class_names:list[str]=None, # None: the labels' numbers

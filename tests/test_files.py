@@ -71,7 +71,8 @@ def test_states_that_lie(kind):
     for k in names:
         v = before[k]
         assert feed({n: t for n, t in before.items() if n != k}) or k.endswith('readout.rows'), f'without {k}'  # 0.3 did not count them
-        for wrong in (None, v[..., None, None], torch.cat([v.flatten(), v.flatten()])): assert feed({**before, k: wrong}), k
+        for wrong in (None, v[..., None, None], torch.cat([v.flatten(), v.flatten()])):
+            assert wrong is not None and wrong.shape == v.shape or feed({**before, k: wrong}), k
         if v.is_floating_point():
             for value in (float('nan'), -float('inf')) if v.numel() else ():
                 t = v.clone(); t.view(-1)[rng.randrange(t.numel())] = value

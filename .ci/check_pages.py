@@ -1,0 +1,116 @@
+"""What a page of the site must have, checked in the notebooks and the style sheet, without Quarto and in a second: an opening in prose, prose under every heading before
+a signature, an alternative text for every picture, lines of code that fit, stored tables without NaN or long decimals, at most 1 MB, links that lead somewhere,
+anchors of pictures, versions in step, and colours of our own with a contrast of 4.5 to 1. Prints what is missing and fails if anything is."""
+import configparser
+import json
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+root = Path(__file__).resolve().parent.parent
+nbs = root/'nbs'
+SHORT = {'index.ipynb': 80}  # longest visible line of code in characters; longer ones would wrap
+LONG_NUMBER = re.compile(r'<td>(NaN|-?\d+\.\d{5,})</td>')
+HIDDEN = re.compile(r'^#\| *(hide|default_exp|export|exporti)\s', re.M)
+EARLY = re.compile(r'^#\| *(export|exports|exec_doc)\b', re.M)
+
+
+def source(cell): return ''.join(cell['source'])
+
+
+def images(cell): return [o for o in cell.get('outputs', ()) if 'image/png' in o.get('data', {})]
+
+
+def of_cell(cell):
+    "What one cell lacks"
+    text = source(cell)
+    if cell['cell_type'] == 'markdown':
+        if '![](' in text: yield 'a picture without alternative text'
+        return
+    if images(cell) and not re.search(r'^#\| *fig-alt: *"[^"]{20,}"', text, re.M): yield 'a figure without fig-alt (20 letters at least)'
+    if text.count('fig-alt:') > 1 or text.count('fig-cap:') > 1: yield 'two captions or alternative texts'
+    for o in cell.get('outputs', ()):
+        for found in LONG_NUMBER.findall(''.join(o.get('data', {}).get('text/html', ''))):
+            if len(re.sub(r'^-?0*\.?0*|\.', '', found)) < 5 and found != 'NaN': continue
+            yield f'a table shows {found}; `python .ci/refresh.py NOTEBOOK tidy` mends it'; break
+
+
+def shown(cell):
+    "Does the site show a signature of this cell?"
+    return cell['cell_type'] == 'code' and bool(EARLY.search(source(cell))) and bool(re.search(r'^(def|class) [a-zA-Z]', source(cell), re.M))
+
+
+def of_page(cells, page):
+    "What a page lacks as a whole: its opening, and prose between a heading and the first signature under it"
+    first, *rest = cells
+    second = next((c for c in rest if not (c['cell_type'] == 'code' and HIDDEN.search(source(c)))), first)
+    if not re.fullmatch(r'# .+\n\n> .+', source(first).strip()): yield 'the first cell is not a title and one line of description'
+    if second['cell_type'] != 'markdown' or source(second).lstrip().startswith('#') or len(source(second).split()) < 15: yield 'does not open with prose (15 words) in a cell after the title'
+    bare = None
+    for c in cells[1:]:
+        if c['cell_type'] == 'markdown': bare = source(c).strip() if re.fullmatch(r'#+ [^\n]+', source(c).strip()) else None
+        elif shown(c) and bare: yield f'{bare!r}: a signature before any prose'; bare = None
+    limit = SHORT.get(page)
+    if limit:
+        for c in cells:
+            for line in source(c).split('\n') if c['cell_type'] == 'code' else ():
+                if len(line) > limit: yield f'a line of code with {len(line)} characters (at most {limit}): {line[:50]}…'
+
+
+def links(cells):
+    "Targets of relative links"
+    text = '\n'.join(source(c) for c in cells if c['cell_type'] == 'markdown')
+    return re.findall(r'\]\((?!https?:|#|mailto:)([^)\s]+)\)', re.sub(r'```.*?```', '', text, flags=re.S))
+
+
+def luminance(colour):
+    "Relative luminance of #rrggbb (WCAG 2)"
+    part = [int(colour[i:i + 2], 16)/255 for i in (1, 3, 5)]
+    return sum(w*(c/12.92 if c <= .04045 else ((c + .055)/1.055)**2.4) for w, c in zip((.2126, .7152, .0722), part))
+
+
+def contrast(a, b):
+    "Ratio of two colours, 1 to 21"
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + .05)/(low + .05)
+
+
+def of_styles(text):
+    "Colours that are too close to their background: their own, or that of the theme"
+    for selector, body in re.findall(r'([^{}]+)\{([^{}]*)\}', re.sub(r'/\*.*?\*/', '', text, flags=re.S)):
+        rules = dict(re.findall(r'([\w-]+)\s*:\s*(#[0-9a-f]{6})\b', body))
+        if 'color' not in rules: continue
+        ground = rules.get('background-color', '#222222' if 'quarto-dark' in selector else '#ffffff')
+        ratio = contrast(rules['color'], ground)
+        if ratio < 4.5: yield f'{selector.strip()}: {ratio:.1f} to 1'
+
+
+def of_site():
+    "Versions and colours in _quarto.yml, and pages that the side bar lacks"
+    site = yaml.safe_load((nbs/'_quarto.yml').read_text(encoding='utf-8'))
+    settings = configparser.ConfigParser(interpolation=None); settings.read(root/'settings.ini')
+    version, web = settings['DEFAULT']['version'], site['website']
+    if version not in web['page-footer']['left']: yield f'_quarto.yml: the footer does not name version {version}'
+    if f'## {version}' not in (root/'CHANGELOG.md').read_text(encoding='utf-8'): yield f'CHANGELOG.md: no heading for version {version}'
+    ratio = contrast(web['navbar']['background'], web['navbar']['foreground'])
+    if ratio < 4.5: yield f'_quarto.yml: navbar at {ratio:.1f} to 1'
+    if 'latest' in site['format']['html']['html-math-method']['url']: yield '_quarto.yml: KaTeX is not pinned'
+    listed = set(re.findall(r'[\w/]+\.ipynb', (nbs/'sidebar.yml').read_text(encoding='utf-8')))
+    there = {f.relative_to(nbs).as_posix() for f in nbs.rglob('*.ipynb') if '.ipynb_checkpoints' not in f.parts}
+    yield from (f'sidebar.yml: {what} {", ".join(sorted(which))}' for what, which in (('lacks', there - listed), ('names what is not there:', listed - there)) if which)
+    yield from (f'styles.css: {bad}' for bad in of_styles((nbs/'styles.css').read_text(encoding='utf-8')))
+
+
+if __name__ == '__main__':
+    found = list(of_site())
+    for f in sorted(nbs.rglob('*.ipynb')):
+        if '.ipynb_checkpoints' in f.parts: continue
+        page, cells = f.relative_to(nbs), json.loads(f.read_text(encoding='utf-8'))['cells']
+        if f.stat().st_size > 1_000_000: found.append(f'{page}: {f.stat().st_size/1e6:.1f} MB, more than 1 MB')
+        found += [f'{page}: {what}' for what in of_page(cells, page.name)]
+        found += [f'{page}: cell {c["id"]}: {what}' for c in cells for what in of_cell(c)]
+        found += [f'{page}: broken link {t}' for t in links(cells) if t.split('#')[0] and not (f.parent/t.split('#')[0]).exists()]
+        if page.name == 'index.ipynb' and any(images(c) for c in cells): found.append('index.ipynb: a stored figure; use a file in assets/')
+    print('\n'.join(found) or 'ok'); sys.exit(bool(found))
