@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
-    before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
+    before_change, check_count, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
@@ -21,7 +21,9 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
-from .experts import ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist
+from plasticish.experts import (
+    ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist, telling_rows,
+)
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -638,6 +640,20 @@ def evaluate(self:PlasticBrain,
     right = int(all_sum(torch.tensor(right, device=self.device)))
     if not total: raise ValueError('loader: expected at least one batch, got none')
     return 100 * right / total
+
+# %% ../nbs/05_brain.ipynb #Brain-ask
+@patch
+@no_grad
+@in_turn
+def ask(self:Brain,
+        x:Tensor, # images [B,3,H,W] or features [B,D]
+        n:int # inputs that can be labelled
+       )->Tensor: # indices, at most [n], the most telling first
+    "The inputs whose labels would teach most; changes nothing"
+    check_count(n, 'n')
+    f = self.features(x)
+    return telling_rows(f, self.answer(f) if isinstance(self, PlasticBrain) else self(x)[0].softmax(1), n)
+
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forget
 @patch

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['EXPLAINED', 'RunResult', 'run', 'plasticish_demo', 'plasticish_run', 'predict_images', 'plasticish_predict',
-           'plasticish_learn', 'plasticish_forget', 'plasticish_info', 'plasticish_export', 'plasticish_dashboard',
-           'main']
+           'plasticish_learn', 'plasticish_ask', 'plasticish_forget', 'plasticish_info', 'plasticish_export',
+           'plasticish_dashboard', 'main']
 
 # %% ../nbs/workshop/cli.ipynb #imports
 import argparse, functools, importlib, importlib.util, inspect, json, os, random, shlex, subprocess, sys, tempfile, time
@@ -868,6 +868,49 @@ def plasticish_learn(
     if told['skipped']: print(f"{len(told['skipped'])} files left out: no images, or test pictures of the run")
     print(f"phase: {told['phase']}")
 
+# %% ../nbs/workshop/cli.ipynb #ask_images
+def ask_images(
+    out,  # the folder of a brain
+    sources: list,  # image files and folders
+    n: int = 10,  # pictures to name
+    device='cpu',  # where to compute
+) -> list:  # a dict per picture, the most telling first: image, label and score of the present answer
+    "Which pictures to label; raises `ValueError`"
+    brain, _, settings = load_run(out, device)
+    files, eyes = list(_files_in(sources)), _seeing(brain, out)
+    seen = [(p, x) for b in _open_images(files, eyes, settings['white'], 'tell') for p, x in b if not isinstance(x, str)]
+    if not seen: raise ValueError(f'images: expected images in {sources[0]}, found none')
+    f = torch.cat([eyes(torch.stack([x for _, x in seen[i:i + 64]])) for i in range(0, len(seen), 64)])
+    known = {row for row, *_ in stored_as(brain, f)}
+    new = [i for i in range(len(f)) if i not in known]
+    if not new: return []
+    first = [new[i] for i in brain.ask(f[new], n).tolist()]
+    said = answer_all(brain, f[first], 1)
+    return [dict(image=str(seen[i][0]), label=s['label'], score=s['score']) for i, s in zip(first, said)]
+
+def _files_in(sources):
+    "The files that are meant, those of folders included; raises `FileNotFoundError`"
+    for s in map(Path, sources):
+        if not s.exists(): raise FileNotFoundError(f'expected an image file or a folder at {s}, found nothing')
+        yield from _files_of(s)[0] if s.is_dir() else [s]
+
+
+# %% ../nbs/workshop/cli.ipynb #plasticish_ask
+@command('plasticish ask inbox --brain pets', 'plasticish ask inbox --n 50 --brain pets --format json')
+def plasticish_ask(
+    images: list,  # image files, or folders of pictures without labels
+    brain: str = 'plasticish_run',  # folder of the brain
+    n: int = 10,  # pictures to name
+    device: str = 'cpu',  # cpu, cuda
+    format: str = 'table',  # table or json
+):
+    "Which pictures to label: those whose labels would teach a brain most"
+    told = ask_images(brain, images, n, device)
+    if format == 'json': return print(json.dumps(told, indent=1))
+    print(Table(['answer now', 'share', 'picture'], [[t['label'], f"{100*t['score']:.1f} %", t['image']] for t in told],
+                'label these first: plasticish learn PICTURE --label CLASS' if told else 'all of them are known'))
+
+
 # %% ../nbs/workshop/cli.ipynb #forget_items
 def forget_items(
     out,  # the folder of a brain
@@ -882,7 +925,7 @@ def forget_items(
     if len(given) != 1: raise ValueError(f'expected one of images, --ids, --label and --phase, got {given or "none"}')
     with changing(out, device, keep=1) as (brain, settings):
         if images:
-            files = [f for s in map(Path, images) for f in (_files_of(s)[0] if s.is_dir() else [s])]
+            files = list(_files_in(images))
             seen = [x for b in _open_images(files, _seeing(brain, out), settings['white'], 'raise') for _, x in b]
             ids = [i for x in seen for _, i, _ in stored_as(brain, x[None])]
             if not ids: raise ValueError(f'images: expected pictures that were learned, got none among {len(files)}')
@@ -925,11 +968,11 @@ def brain_info(
     return dict(
         id=brain.id, begun=told.get('begun'), kind=type(brain).__name__, features=brain.in_dim,
         eyes=None if eyes is None else f"{getattr(eyes, 'model', type(eyes).__name__)}, {getattr(eyes, 'weights', '')}",
-        open=brain.num_classes is None, items=m.count, capacity=m.memory_size, alarm=bool(brain.drift.alarm),
+        open=brain.num_classes is None, items=m.count, capacity=m.memory_size, alarm=brain.alarm,
         classes=dict(zip(names, counts)),
         phases={n: k for n, k in zip(['', *m.phase_names], phases) if k},
         experts=[dict(e, weight=round(e['weight'], 4)) for e in brain.experts()],
-        changes=getattr(brain, 'changes', list)(), log=told.get('log', []))
+        changes=brain.changes(), log=told.get('log', []))
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_info
 @command('plasticish info --brain pets', 'plasticish info --brain pets --format json')
@@ -1010,7 +1053,7 @@ def plasticish_dashboard(
     if code: raise RuntimeError(f'dashboard: Voilà ended with code {code}')
 
 # %% ../nbs/workshop/cli.ipynb #commands
-COMMANDS = dict(demo='cli', run='cli', learn='cli', predict='cli', forget='cli', info='cli', export='cli',
+COMMANDS = dict(demo='cli', run='cli', learn='cli', predict='cli', forget='cli', ask='cli', info='cli', export='cli',
                 dashboard='cli', serve='serve', bench='bench')
 
 def find_command(

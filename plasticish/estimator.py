@@ -249,7 +249,12 @@ def forget(self:PlasticClassifier,
 @patch(as_prop=True)
 def alarm_(self:PlasticClassifier)->bool:
     "Do the latest rows look like a storm?"
-    return bool(self.brain_.drift.alarm)
+    return self.brain_.alarm
+
+@patch(as_prop=True)
+def changes_(self:PlasticClassifier)->list: # of dicts: start and end in rows learned, kind, evidence
+    "What changed when: a storm that passed, a lasting change, or an open alarm"
+    return self.brain_.changes()
 
 @patch(as_prop=True)
 def experts_(self:PlasticClassifier)->list: # of dicts: name, weight, memory in rows

@@ -169,3 +169,20 @@ def class_thresholds(strange:Tensor, # of the true class of each row, between 0 
     k = ((n + 1)*(1 - alpha) - 1e-9).ceil().long().clamp(min=1)
     at = (n.cumsum(0) - n + k - 1).clamp(0, max(len(y) - 1, 0))
     return torch.where(k <= n, strange[order][at], torch.inf)
+
+# %% ../nbs/workshop/experts.ipynb #telling_rows
+def telling_rows(x:Tensor, # features [B,D]
+                 p:Tensor, # class shares of the answers [B,C]
+                 n:int # rows wanted
+                )->Tensor: # indices, at most [n], the most telling first
+    "The rows whose labels would teach most: unsure, and unlike those taken before"
+    two = p.topk(min(2, p.shape[1]), dim=1).values
+    unsure = 1 - (two[:, 0] - two[:, 1:].sum(1)) + 1e-6
+    z, far, taken = torch.nn.functional.normalize(x, dim=1), torch.ones_like(unsure), []
+    for _ in range(min(n, len(x))):
+        i = (unsure*far).argmax()
+        taken.append(i)
+        far = torch.minimum(far, (1 - z @ z[i]).clamp(min=1e-9))
+        far[i] = -1
+    return torch.stack(taken)
+

@@ -6,7 +6,7 @@
 __all__ = ['UnknownTicket', 'Service', 'plasticish_serve']
 
 # %% ../nbs/workshop/serve.ipynb #imports
-import base64, concurrent.futures, contextlib, hmac, io, ipaddress, json, os, queue, secrets, threading, time
+import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, secrets, threading, time
 from collections import OrderedDict, defaultdict, deque
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,9 @@ import numpy as np, torch
 from fastcore.basics import patch
 from .checkpoint import folder_lock
 from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, teach
-from .common import check_features, check_plain, digest, log, read_json, write_text_atomic
+from plasticish.common import (
+    check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
+)
 from .eyes import open_image
 
 # %% ../nbs/workshop/serve.ipynb #Journal
@@ -69,8 +71,8 @@ def append(self:Journal,
 def lessons(self:Journal, width:int): # of the features
     "The batches that the checkpoint does not hold: (features [B,D], class names, phase)"
     for line in self.todo:
-        x = np.frombuffer(base64.b64decode(line['x']), np.float32).reshape(len(line['names']), width).copy()
-        yield check_features(torch.from_numpy(x), width), list(map(str, line['names'])), str(line['phase'])
+        x = torch.from_numpy(np.frombuffer(base64.b64decode(line['x']), np.float32).reshape(-1, width).copy())
+        yield check_features(x, width), list(map(str, line['names'])), str(line['phase'])
     self.todo = []
 
 @patch
@@ -94,6 +96,7 @@ class Service:
     ):
         self.folder, self.save_every, self.save_minutes, self.mode = Path(folder), save_every, save_minutes, mode
         self.neighbours, self.max_tickets, self.since, self.saved_at = neighbours, max_tickets, 0, time.monotonic()
+        self.fit_due, self.fit_from, self.calibrated = False, 0., -1
         self.todo, self.tickets = queue.Queue(maxsize=1000), OrderedDict()
         self.right, self.counts, self.begun = deque(maxlen=200), defaultdict(float), time.time()
         with contextlib.ExitStack() as held:
@@ -116,13 +119,42 @@ def _open(self:Service, device):
 
 @patch
 def _learn(self:Service, x, names, phase, few=10):
-    "Teach a batch; where a class has few examples, bring the readout up to date at once"
+    "Teach a batch; where a class has few examples, the readout is due"
     self.since += len(x)
     done = teach(self.brain, x, names, self.mode, phase)
     m = self.brain.memory
     counts = torch.bincount(m.labels[:m.count], minlength=len(names) + m.n_classes)
-    if min(counts[class_index(self.brain, n)] for n in set(names)) <= few: self.brain.consolidate()
+    self.fit_due |= bool(min(counts[class_index(self.brain, n)] for n in set(names)) <= few)
     return done
+
+
+# %% ../nbs/workshop/serve.ipynb #Service-_aside
+@in_turn
+def _copy(brain):
+    eyes = brain.held_eyes()
+    return copy.deepcopy(brain, {id(eyes): eyes})
+
+@patch
+@contextlib.contextmanager
+def _aside(self:Service):
+    "The brain, while questions go to a copy of it; the eyes are shared"
+    brain = self.brain
+    self.brain = _copy(brain)
+    try: yield brain
+    finally: self.brain = brain
+
+@patch
+def _bring_up_to_date(self:Service):
+    "Let the readout take in what is due, and save, for a tenth of the time at most"
+    start = time.monotonic()
+    with self._aside() as brain:
+        brain.flush()
+        brain._fit_readouts()
+    self.fit_due = False
+    self.save()
+    end = time.monotonic()
+    self.fit_from = end + 9*(end - start)
+
 
 # %% ../nbs/workshop/serve.ipynb #Service-_work
 @patch
@@ -137,16 +169,18 @@ def _waiting(self:Service):
 
 @patch
 def _work(self:Service):
-    "Teach what waits, batch by batch, and save now and then; ends at None"
+    "Teach what waits, batch by batch, then do what else is asked, and save now and then; ends at None"
     open_still = True
     while open_still:
         jobs = self._waiting()
         open_still = None not in jobs
-        lessons = [j for j in jobs if j is not None and 'forget' not in j]
+        lessons = [j for j in jobs if j and 'label' in j]
         if lessons: self._do(lambda: self._teach(lessons), lessons)
-        for job in (j for j in jobs if j is not None and 'forget' in j): self._do(lambda: self._forget(job), [job])
+        for job in (j for j in jobs if j and 'label' not in j): self._do(lambda: [job['do']()], [job])
+        if self.fit_due and self.todo.empty() and time.monotonic() > self.fit_from: self._try(self._bring_up_to_date)
         late = time.monotonic() - self.saved_at > 60*self.save_minutes
-        if self.since >= self.save_every or self.since and late: self._try_save()
+        if self.since >= self.save_every or self.since and late: self._try(self.save)
+
 
 # %% ../nbs/workshop/serve.ipynb #Service-_teach
 @patch
@@ -169,11 +203,12 @@ def _teach(self:Service, jobs):
     return [dict(label=j['label'], items=items, batch=done) for j in jobs]
 
 @patch
-def _forget(self:Service, job):
+def _forget(self:Service, **how):
     "Forget, and write at once a checkpoint that holds nothing of it"
-    n = self.brain.forget(**job['forget'])
+    n = self.brain.forget(**how)
     if n: self.save(keep=1)
-    return [dict(forgotten=n)]
+    self.calibrated = -1
+    return dict(forgotten=n)
 
 # %% ../nbs/workshop/serve.ipynb #Service-save
 @patch
@@ -182,16 +217,16 @@ def save(self:Service,
 ):
     "Write a checkpoint, after which the journal is empty; raises `CheckpointError`"
     self.brain.origin = (self.brain.origin or {}) | dict(journal=self.journal.n)
-    self.brain.save(self.folder, keep=keep)
+    with self._aside() as brain: brain.save(self.folder, keep=keep)
     self.journal.clear()
     self.since, self.saved_at = 0, time.monotonic()
 
 @patch
-def _try_save(self:Service):
-    "Save; a failure is logged, and the journal still holds everything"
-    try: self.save()
+def _try(self:Service, work):
+    "Save or bring up to date; a failure is logged, and the journal still holds everything"
+    try: work()
     except (OSError, RuntimeError) as e:
-        self.saved_at = time.monotonic()
+        self.saved_at = self.fit_from = time.monotonic()
         log.warning('%s; the journal holds what was taught since', e)
 
 @patch
@@ -200,7 +235,8 @@ def close(self:Service):
     if self._writer.is_alive():
         self.todo.put(None)
         self._writer.join()
-        if self.since: self._try_save()
+        if self.fit_due: self._try(self._bring_up_to_date)
+        elif self.since: self._try(self.save)
     self._held.close()
 
 # %% ../nbs/workshop/serve.ipynb #Service-predict
@@ -216,15 +252,27 @@ def look(self:Service,
 
 @patch
 def predict(self:Service,
-    x:torch.Tensor # features [1,D]
-)->dict: # label, score, scores, because, ticket
+    x:torch.Tensor, # features [1,D]
+    alpha:float|None=None # also name the set that misses the class for such a share of the rows at most
+)->dict: # label, score, scores, because, ticket, and with alpha: set
     "The answer to one question"
     x = check_features(x, self.brain.in_dim, 'features')
     if not self.brain.memory.count: raise ValueError('brain: expected one that has learned something; teach it first')
     said, ticket = answer_all(self.brain, x, self.neighbours)[0], secrets.token_hex(8)
+    if alpha is not None: said['set'] = self._set(x, alpha, [*said['scores']])
     self.tickets[ticket] = x, said['label']
     while len(self.tickets) > self.max_tickets: self.tickets.popitem(last=False)
     return said | dict(ticket=ticket)
+
+@patch
+def _set(self:Service, x, alpha, names):
+    "The classes of a prediction set; after lessons, the teaching thread calibrates first"
+    def calibrate():
+        with self._aside() as brain: brain.predict_set(x, alpha)
+        self.calibrated = self.journal.n
+    check_number(alpha, 'alpha', 0, 1, above=True)
+    if self.calibrated != self.journal.n: self._submit(dict(do=calibrate))
+    return [n for n, may in zip(names, self.brain.predict_set(x, alpha)[0].tolist()) if may]
 
 # %% ../nbs/workshop/serve.ipynb #Service-teach
 @patch
@@ -268,7 +316,7 @@ def forget(self:Service,
         label = self.brain.classes.index(label)
     how = {k: v for k, v in dict(ids=ids, label=label, phase=phase).items() if v is not None}
     if len(how) != 1: raise ValueError(f'expected one of ids, label and phase, got {sorted(how) or "none"}')
-    return self._submit(dict(forget=how))
+    return self._submit(dict(do=lambda: self._forget(**how)))
 
 @patch
 def info(self:Service)->dict: # plain data
@@ -295,14 +343,17 @@ def _told(data, kind):
     if not isinstance(told, dict): raise ValueError(f'expected a JSON object, got {type(told).__name__}')
     return told, None
 
-def _predict(service, told, image, label):
-    return service.predict(service.look(image) if image is not None else _row(told))
+def _predict(service, told, image, query):
+    alpha = told.get('alpha', query.get('alpha'))
+    try: alpha = None if alpha is None else float(alpha)
+    except (TypeError, ValueError): raise ValueError(f'alpha: expected a number, got {alpha!r:.60}') from None
+    return service.predict(service.look(image) if image is not None else _row(told), alpha)
 
-def _teach(service, told, image, label):
+def _teach(service, told, image, query):
     x = service.look(image) if image is not None else _row(told)
-    return service.teach(told.get('label', label), x, str(told.get('ticket') or ''))
+    return service.teach(told.get('label', query.get('label', '')), x, str(told.get('ticket') or ''))
 
-def _forget(service, told, image, label):
+def _forget(service, told, image, query):
     return service.forget(*(told.get(k) for k in ('ids', 'label', 'phase')))
 
 _VERBS = dict(predict=_predict, teach=_teach, forget=_forget)
@@ -397,9 +448,9 @@ def _add_guard(app, service, token, error):
         return answer
 
 # %% ../nbs/workshop/serve.ipynb #_add_routes
-def _done(service, do, data, kind, label):
+def _done(service, do, data, kind, query):
     "What a verb answers: (status, JSON)"
-    try: return 200, do(service, *_told(data, kind), label)
+    try: return 200, do(service, *_told(data, kind), query)
     except tuple(e for e, _ in _STATUS) as e:
         return next(code for kind, code in _STATUS if isinstance(e, kind)), dict(error=str(e))
     except Exception as e:
@@ -411,10 +462,11 @@ def _add_routes(app, service, body, error, max_bytes, in_thread):
     from fastapi import Request
     from fastapi.responses import JSONResponse
     def add(name, do):
-        async def verb(request: Request, label: str = ''):
+        async def verb(request: Request):
             data = await body(request)
             if data is None: return error(413, f'expected at most {max_bytes} bytes')
-            status, told = await in_thread(_done, service, do, data, request.headers.get('content-type', ''), label)
+            kind = request.headers.get('content-type', '')
+            status, told = await in_thread(_done, service, do, data, kind, request.query_params)
             return JSONResponse(told, status)
         app.add_api_route(f'/{name}', verb, methods=['POST'], name=name)
     for name, do in _VERBS.items(): add(name, do)
