@@ -15,9 +15,10 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .checkpoint import CheckpointError, read_brain, save_brain
 from plasticish.common import (
-    at_a_glance, check_moved, glance_card, in_turn, load_whole, no_grad, snapshot, whole,
+    at_a_glance, check_count, check_labels, check_moved, glance_card, in_turn, load_whole, no_grad, snapshot, whole,
 )
-from .distributed import all_rows, check_targets, my_slice, ranks
+from .distributed import all_rows, all_sum, check_targets, my_slice, ranks
+from .experts import telling_rows
 from .late import LabelQueue, check_tickets
 
 # %% ../nbs/workshop/base.ipynb #TriarchicConfig
@@ -89,6 +90,8 @@ class Brain(nn.Module):
     drift:Any # a `DriftDetector`
     inputs:Any # a `SequentialAlarm`, where inputs without labels are watched
     in_dim:int # width of its features
+    num_classes:int|None # None: any label may come
+    predict:Callable # images or features -> labels
     power:float # of their compression
     precision:str # of its eyes
     settings:Callable # () -> the arguments that make such a brain, as plain data; None if they are not plain
@@ -110,6 +113,35 @@ class Brain(nn.Module):
     def device(self)->torch.device:
         "Where the state lives"
         return self.late.tickets.device
+
+# %% ../nbs/workshop/base.ipynb #Brain-evaluate
+@patch
+@no_grad
+def evaluate(self:Brain,
+             loader # gives (images or features, labels); of several processes, each takes its share of every batch
+            )->float: # percent right
+    "Accuracy over a loader; nothing is learned"
+    right = total = 0
+    for x, y in loader:
+        y = check_labels(y, self.num_classes, len(x))[my_slice(len(x))]
+        right += int((self.predict(x[my_slice(len(x))]) == y.to(self.device)).sum()); total += len(x)
+    right = int(all_sum(torch.tensor(right, device=self.device)))
+    if not total: raise ValueError('loader: expected at least one batch, got none')
+    return 100 * right / total
+
+# %% ../nbs/workshop/base.ipynb #Brain-ask
+@patch
+@no_grad
+@in_turn
+def ask(self:Brain,
+        x:Tensor, # images [B,3,H,W] or features [B,D]
+        n:int # inputs that can be labelled
+       )->Tensor: # indices, at most [n], the most telling first
+    "The inputs whose labels would teach most; changes nothing"
+    check_count(n, 'n')
+    x = self._seen(x)
+    said = self(x)
+    return telling_rows(self.features(x), said[0].softmax(1) if isinstance(said, tuple) else said, n)
 
 # %% ../nbs/workshop/base.ipynb #Brain-defer
 @patch

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
-    before_change, check_count, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
+    before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
@@ -21,9 +21,7 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
-from plasticish.experts import (
-    ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist, telling_rows,
-)
+from .experts import ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -33,7 +31,7 @@ from plasticish.sparse_layer import (
     LayerStack, NeuromodulatedBlock, PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify,
     k_winners, sparse_code,
 )
-from .unlabelled import InputShift, far_rank, left_out_distance
+from .unlabelled import InputShift, far_rank
 
 # %% ../nbs/05_brain.ipynb #compress
 def compress(
@@ -97,7 +95,8 @@ class TriarchicBrain(Brain):
         check_settings(hidden_size, in_size=in_size, hidden_size=hidden_size, out_size=out_size, sparsity_k=sparsity_k,
                        power=parts.power, device=device, eyes=eyes, precision=precision)
         self.in_dim = self.in_size = in_size
-        self.hidden_size, self.out_size, self.sparsity_k = hidden_size, out_size, sparsity_k
+        self.hidden_size, self.sparsity_k = hidden_size, sparsity_k
+        self.num_classes = self.out_size = out_size
         self.published, self.power, self.precision = published, 1. if published else parts.power, precision
         self.eyes = eyes
         self.base, self.core = self._parts(parts.base, parts.core)
@@ -507,6 +506,7 @@ def _fit(self:PlasticBrain, r, ridges=()):
     else: self._weigh(judges[0], judges[2], r.fit_(frozen, judges[1:], ridges))
     if first: self.drift.reset_() # until now it watched the vote, whose margins are wider
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_judges
 @patch
 def _judges(self:PlasticBrain, n=512):
     "Stored rows by which the lasting parts are judged: slots, activities [n,R] and labels; None if there are too few"
@@ -626,34 +626,6 @@ def consolidate(self:PlasticBrain)->dict: # {'layer_0': mature neurons, ...}
     self.memory.refresh()
     self._fit_readouts(RIDGES)
     return {f'layer_{i}': layer.consolidate() for i, layer in enumerate(self.brain)}
-
-@patch
-@no_grad
-def evaluate(self:PlasticBrain,
-             loader # gives (images or features, labels); of several processes, each takes its share of every batch
-            )->float: # percent right
-    "Accuracy over a loader; nothing is learned"
-    right = total = 0
-    for x, y in loader:
-        y = check_labels(y, self.num_classes, len(x))[my_slice(len(x))]
-        right += int((self.predict(x[my_slice(len(x))]) == y.to(self.device)).sum()); total += len(x)
-    right = int(all_sum(torch.tensor(right, device=self.device)))
-    if not total: raise ValueError('loader: expected at least one batch, got none')
-    return 100 * right / total
-
-# %% ../nbs/05_brain.ipynb #Brain-ask
-@patch
-@no_grad
-@in_turn
-def ask(self:Brain,
-        x:Tensor, # images [B,3,H,W] or features [B,D]
-        n:int # inputs that can be labelled
-       )->Tensor: # indices, at most [n], the most telling first
-    "The inputs whose labels would teach most; changes nothing"
-    check_count(n, 'n')
-    f = self.features(x)
-    return telling_rows(f, self.answer(f) if isinstance(self, PlasticBrain) else self(x)[0].softmax(1), n)
-
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forget
 @patch
@@ -793,20 +765,6 @@ def observe(self:PlasticBrain,
         return self.answer(f[own])
     known = lambda u: all_rows(self.answer(u[my_slice(len(u))]))[0]
     return self.shift.follow_(u, known, means, metric.whiten)[own]
-
-@patch
-def _usual_distances(self:PlasticBrain):
-    "Squared distances of stored items to the class means, as if they were not stored [n,C]; None of fewer than 64"
-    m, came = self.memory, int(self.memory.counters[2])
-    calm = (~m.temporary[:m.count]).nonzero()[:, 0]
-    if m.metric is None or len(calm) < 64: return None
-    then, whitener, usual = self._usual
-    if whitener is m.metric.whitener and 10*(came - then) <= then: return usual
-    slots = calm[balanced_rows(m.labels[calm], 4096)]
-    z, means = m.metric.whiten(self._stored(slots)), m.metric.whiten(m.metric.class_means)
-    usual = left_out_distance(torch.cdist(z, means).square(), m.labels[slots], m.metric.count, self.in_dim)
-    self._usual = came, m.metric.whitener, usual
-    return usual
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-get_stats
 @patch

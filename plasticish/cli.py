@@ -878,7 +878,8 @@ def ask_images(
     "Which pictures to label; raises `ValueError`"
     brain, _, settings = load_run(out, device)
     files, eyes = list(_files_in(sources)), _seeing(brain, out)
-    seen = [(p, x) for b in _open_images(files, eyes, settings['white'], 'tell') for p, x in b if not isinstance(x, str)]
+    batches = _open_images(files, eyes, settings['white'], 'tell')
+    seen = [(p, x) for b in batches for p, x in b if not isinstance(x, str)]
     if not seen: raise ValueError(f'images: expected images in {sources[0]}, found none')
     f = torch.cat([eyes(torch.stack([x for _, x in seen[i:i + 64]])) for i in range(0, len(seen), 64)])
     known = {row for row, *_ in stored_as(brain, f)}

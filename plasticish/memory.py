@@ -76,8 +76,7 @@ class EpisodicMemoryBank(HostBuffers):
         if store is not None and not isinstance(store, BankConfig):
             raise TypeError(f'store: expected a BankConfig or None, got {store!r}')
         self.input_dim, self.memory_size, self.k_neighbors = input_dim, memory_size, k_neighbors
-        self.num_classes, self.temperature, self.metric = num_classes, temperature, metric
-        self.policy = policy
+        self.num_classes, self.temperature, self.metric, self.policy = num_classes, temperature, metric, policy
         kept = store or BankConfig()
         self.storage, self.index, self.path, self.seed = kept.storage, kept.index, kept.path, kept.seed
         self.storm_penalty, self.target = kept.storm_penalty, kept.target

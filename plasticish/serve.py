@@ -239,7 +239,7 @@ def close(self:Service):
         elif self.since: self._try(self.save)
     self._held.close()
 
-# %% ../nbs/workshop/serve.ipynb #Service-predict
+# %% ../nbs/workshop/serve.ipynb #Service-look
 @patch
 def look(self:Service,
     data:bytes # of an image file
@@ -250,6 +250,7 @@ def look(self:Service,
     except ValueError as e: raise ValueError(f"image: {str(e).split('>: ')[-1]}") from None
     return eyes(eyes.transform(img)[None])
 
+# %% ../nbs/workshop/serve.ipynb #Service-predict
 @patch
 def predict(self:Service,
     x:torch.Tensor, # features [1,D]

@@ -268,7 +268,7 @@ def reset_(self:PlasticMetric):
     self.count, self.sums, self.outer = (torch.zeros_like(b) for b in (self.count, self.sums, self.outer))
     self.fit_()
 
-# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-forward
+# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-whiten
 @patch
 def whiten(self:PlasticMetric,
            x:Tensor # unit features [B,D]
@@ -282,6 +282,7 @@ def class_means(self:PlasticMetric)->Tensor: # [C,D]
     mean = all_sum(self.sums)/self.count[:, None].clamp(min=1)
     return torch.where(self.count[:, None] > 0, mean, 100.).float()
 
+# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-forward
 @patch
 def forward(self:PlasticMetric,
             x:Tensor # unit features [B,D]

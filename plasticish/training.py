@@ -29,7 +29,7 @@ from .metrics import *
 from .storms import *
 
 # %% auto #0
-__all__ = ['PhaseConfig', 'CachedLoader', 'Trainer', 'CallbackError', 'PlasticTrainer', 'TriarchicTrainer']
+__all__ = ['PhaseConfig', 'Trainer', 'CallbackError', 'PlasticTrainer', 'TriarchicTrainer']
 
 # %% ../nbs/06_trainer.ipynb #PhaseConfig
 @dataclass
@@ -81,14 +81,12 @@ class CachedLoader:
         features:FeatureDataset, # one row per image of the loader's data set
         loader:DataLoader, # whose order and batches are kept
     ):
-        self.features, self.loader = features, loader
-        self.generator = loader.generator
+        self.features, self.loader, self.generator = features, loader, loader.generator
         self.sampler, self.batch_sampler = loader.sampler, loader.batch_sampler
 
     def __len__(self): return len(self.loader)
 
-    def __iter__(self):
-        # a DataLoader draws its workers' seed first
+    def __iter__(self): # a DataLoader draws its workers' seed first
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         for i in self.batch_sampler or self.sampler:
             yield self.features[i if isinstance(i, (list, Tensor)) else [i]]
@@ -955,14 +953,12 @@ def storm_summary(self:Trainer,
     names = [n['name'] for n in self.phase_log]
     if name not in names[1:]:
         raise ValueError(f'name should be a phase after the first that has run ({", ".join(names[1:])}), got {name!r}')
-    i = names.index(name, 1)
-    stop = self.phase_log[i + 1]['first_step'] if i + 1 < len(names) else self.at['step']
+    i, starts = names.index(name, 1), [*(n['first_step'] for n in self.phase_log), self.at['step']]
     clean = sorted({t for j in range(i) if (t := self.task_of(j))})
     alarms = self.history.alarm_starts() if alarms is None else alarms
     def mean(j):
         if clean and j < len(self.accuracies): return sum(self.accuracies[j][t] for t in clean)/len(clean)
-    start = self.phase_log[i]['first_step']
-    return storm_metrics(self.history.task_acc, start, stop, alarms, mean(i - 1), mean(i), window)
+    return storm_metrics(self.history.task_acc, starts[i], starts[i + 1], alarms, mean(i - 1), mean(i), window)
 
 # %% ../nbs/06_trainer.ipynb #code-log-dict-memory-acc-memory-acc-context-e
 _LOG = dict(memory_acc='memory acc', context_energy='context energy', core_energy='core energy',
