@@ -419,13 +419,14 @@ def before_change(t:Tensor, # a large buffer that is about to be written in plac
 
 def _or_back(undo, method, args, kwargs):
     _undo.set(undo)
-    try: return method(*args, **kwargs)
-    except BaseException as e:
-        try: undo.back()
-        except BaseException: # what is stopped on the way back begins again
+    try:
+        try: return method(*args, **kwargs)
+        except BaseException as e:
             undo.back()
+            e.taken_back = True # type: ignore[attr-defined]
             raise
-        e.taken_back = True # type: ignore[attr-defined]
+    except BaseException as e: # what is stopped on the way back begins again
+        if not getattr(e, 'taken_back', False): undo.back()
         raise
 
 def taken_back(undo:Undo, # of what `method` changes

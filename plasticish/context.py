@@ -109,7 +109,7 @@ def mid_rank(
     there = torch.arange(past.shape[1]) < n[:, None]
     seen = torch.cat([there, (y[:, None] == y).tril(-1)], 1)            # [B,W+B]
     past, own = torch.cat([past, m.expand(len(m), -1)], 1), m[:, None]
-    below = ((past < own) & seen).sum(1) + .5*((past == own) & seen).sum(1)
+    below = ((past < own) & seen).sum(1).double() + .5*((past == own) & seen).sum(1).double()
     return (below + .5)/(seen.sum(1) + 1)
 
 # %% ../nbs/03_context.ipynb #bets
@@ -284,7 +284,7 @@ def _take_(self:DriftDetector, m, y):
 def _keep_(self:DriftDetector, m, at, n):
     "Keep a random sample of the last `horizon` margins of each class; `n`: how many came before"
     g = torch.Generator().manual_seed(int(self.count.sum()))
-    draw = (torch.rand(len(m), generator=g)*n.clamp(max=self.horizon)).long()
+    draw = (torch.rand(len(m), generator=g, dtype=torch.float32)*n.clamp(max=self.horizon)).long()
     slot = torch.where(n < self.window, n, draw)
     kept = slot < self.window
     before_change(self.past, (at[kept], slot[kept]))

@@ -32,7 +32,7 @@ def far_rank(d:Tensor, # squared distances of inputs to the class means [B,C]
     (far, mean), (usual, home) = d.min(1), usual.min(1)
     alike = home == mean[:, None]                                       # [B,n]
     alike |= alike.sum(1, keepdim=True) < 32
-    return ((alike & (usual >= far[:, None])).sum(1) + .5)/(alike.sum(1) + 1)
+    return ((alike & (usual >= far[:, None])).sum(1).double() + .5)/(alike.sum(1) + 1)
 
 # %% ../nbs/workshop/unlabelled.ipynb #InputShift
 class InputShift(nn.Module):
