@@ -145,7 +145,7 @@ def dense_layer(layer:NeuromodulatedBlock, x:Tensor) -> tuple:  # (output [B,D],
 
 def dense_learn_(
     layer:NeuromodulatedBlock, # what learns
-    trace:tuple, # of dense_layer
+    trace:tuple, # as from dense_layer()
     reward:Tensor, # per input [B]
 ):
     "The local rule for all neurons, whether they fired or not"

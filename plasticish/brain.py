@@ -262,7 +262,6 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
         self._take_settings(vote, readout, max(1, num_layers))
         self._make_state(num_layers, device, (memory_size, k_neighbors), vote)
 
-
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_take_settings
 @patch
 def _take_settings(self:PlasticBrain, vote, readout, n_layers):

@@ -316,7 +316,6 @@ def describe(
     return dict(kind=type(brain).__name__, settings=settings, classes=brain.classes, origin=brain.origin,
                 eyes=_about_eyes(brain.held_eyes()), versions=versions)
 
-
 # %% ../nbs/workshop/checkpoint.ipynb #folder_lock
 @contextmanager
 def folder_lock(
@@ -331,7 +330,6 @@ def folder_lock(
         raise CheckpointError(f'{folder} is in use by another process; wait for it, or choose another folder') from None
     except OSError as e: raise CheckpointError(f'could not use {folder} for checkpoints: {e}') from e
     with lock: yield
-
 
 # %% ../nbs/workshop/checkpoint.ipynb #save_brain
 def _newest(folder): return next((_serial(p) for p in list_checkpoints(folder)), 0)
@@ -363,7 +361,6 @@ def save_brain(
     brain._places[str(Path(folder).resolve())] = _serial(path)
     return path
 
-
 # %% ../nbs/workshop/checkpoint.ipynb #now
 def now()->str: # as 2026-11-28 14:05:09
     "The time of day, to the second"
@@ -374,7 +371,6 @@ def _is_own(folder, run):
     try: check_run(folder, run)
     except CheckpointError: return False
     return True
-
 
 # %% ../nbs/workshop/checkpoint.ipynb #check_names
 def check_names(
@@ -423,4 +419,3 @@ def read_brain(
     try: _check_about(state)
     except ValueError as e: raise CheckpointError(f'{found[0]}: {e}') from None
     return state, checkpoint_run(found[0]), _serial(found[0])
-

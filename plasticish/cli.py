@@ -339,7 +339,7 @@ def _folder_of(trainer, out, settings, files, overwrite):
 
 # %% ../nbs/workshop/cli.ipynb #prepare_run
 def prepare_run(
-    settings: dict,  # what run was told
+    settings: dict,  # the arguments of run()
     device: str = 'auto',  # 'auto' takes a GPU if there is one
     cache_dir: str|Path|None = None,  # where features are kept (None: default_cache_dir())
     out: str|Path|None = None,  # folder for config.json and checkpoints (None: nothing is written)
@@ -402,7 +402,7 @@ def _phase_bands(ax, trainer):
 
 # %% ../nbs/workshop/cli.ipynb #plot_life
 def plot_run(
-    result: RunResult,  # what run returned
+    result: RunResult,  # as from run()
 ):  # a matplotlib Figure
     "Test accuracy on every task against steps, a band per phase"
     import matplotlib.pyplot as plt
@@ -422,7 +422,7 @@ def plot_run(
 
 # %% ../nbs/workshop/cli.ipynb #plot_confusion
 def plot_confusion(
-    result: RunResult,  # what run returned
+    result: RunResult,  # as from run()
 ):  # a matplotlib Figure
     "Which classes were taken for which, as a share of the test images of each"
     from matplotlib.figure import Figure
@@ -521,7 +521,7 @@ def _report_html(result):
             f'<h2>By class</h2>{result.by_class()._repr_html_()}{pictures}')
 
 def save_run(
-    result: RunResult,  # what run returned
+    result: RunResult,  # as from run()
     out,  # the folder
 ):
     "Write history.csv, report.txt, report.html and the pictures; one `OSError` names what failed"
@@ -895,7 +895,6 @@ def _files_in(sources):
         if not s.exists(): raise FileNotFoundError(f'expected an image file or a folder at {s}, found nothing')
         yield from _files_of(s)[0] if s.is_dir() else [s]
 
-
 # %% ../nbs/workshop/cli.ipynb #plasticish_ask
 @command('plasticish ask inbox --brain pets', 'plasticish ask inbox --n 50 --brain pets --format json')
 def plasticish_ask(
@@ -910,7 +909,6 @@ def plasticish_ask(
     if format == 'json': return print(json.dumps(told, indent=1))
     print(Table(['answer now', 'share', 'picture'], [[t['label'], f"{100*t['score']:.1f} %", t['image']] for t in told],
                 'label these first: plasticish learn PICTURE --label CLASS' if told else 'all of them are known'))
-
 
 # %% ../nbs/workshop/cli.ipynb #forget_items
 def forget_items(

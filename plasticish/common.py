@@ -303,7 +303,7 @@ def as_bytes(x # plain data
     "JSON in a tensor, so that a state dict can hold it"
     return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8, device='cpu')
 
-def from_bytes(t:Tensor, # as from as_bytes
+def from_bytes(t:Tensor, # as from as_bytes()
                kind:type # what it must be
               ):
     "The data that `as_bytes` was given; raises `ValueError`"
@@ -334,7 +334,7 @@ def check_eyes(
         raise TypeError(f'{name}: expected something callable on images, or None, got {eyes!r}')
 
 _LEAST = dict.fromkeys(('in_dim', 'in_size', 'input_dim', 'hidden_dim', 'hidden_size', 'out_size', 'num_classes',
-                        'n_neurons', 'n_readout_neurons', 'eval_batch', 'memory_size', 'k_neighbors'), 1)
+                        'n_neurons', 'n_readout_neurons', 'eval_batch', 'memory_size', 'k_neighbors'), 1) | dict(num_layers=0)
 _SPANS:dict[str, Any] = dict(
     dict.fromkeys(('lr', 'lr_brain', 'storm_penalty'), (0, 1)), gate=(), target=(0, 1, True),
     **dict.fromkeys(('power', 'temperature'), (0, math.inf, True)))
@@ -349,7 +349,6 @@ def check_settings(
     for name, v in given.items():
         if v is None and name in _OPTIONAL: continue
         if name in _LEAST: check_count(v, name, _LEAST[name])
-        elif name == 'num_layers': check_count(v, name, 0)
         elif name in _SPANS: check_number(v, name, *_SPANS[name])
         elif name == 'sparsity_k': check_count(v, name, 1, width)
         else: _OTHER[name](v)
@@ -497,7 +496,6 @@ class Turns:
         self.lock = threading.RLock()
         self.every[id(self)] = self
     def __reduce__(self): return Turns, ()
-
 
 # %% ../nbs/workshop/common.ipynb #turns-fork
 _held:list[Turns] = []

@@ -206,7 +206,6 @@ def _end_(self:SequentialAlarm, lasting):
     self.counters[1], self.counters[2] = 0, int(lasting)
     self.events[-1, 1:] = torch.tensor([int(self.counters[0]), int(lasting)])
 
-
 # %% ../nbs/03_context.ipynb #DriftDetector
 class DriftDetector(SequentialAlarm):
     "Detects that known classes are suddenly missed, with a stated rate of false alarms"

@@ -185,4 +185,3 @@ def telling_rows(x:Tensor, # features [B,D]
         far = torch.minimum(far, (1 - z @ z[i]).clamp(min=1e-9))
         far[i] = -1
     return torch.stack(taken)
-

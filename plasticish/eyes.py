@@ -625,7 +625,6 @@ def fingerprint(self: PretrainedEyes) -> str:
     weights = (t for _, t in sorted(self.net.state_dict().items()))
     return digest(self.model, repr(self.transform), str(self._dtype), *weights)
 
-
 # %% ../nbs/00_eyes.ipynb #_feature_labels
 def _feature_labels(labels, n):
     "`labels` as int64 `[n]`; raises `TypeError` or `ValueError`"

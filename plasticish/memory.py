@@ -619,7 +619,6 @@ def largest(s:Tensor, # scores [B,N]
     best, i = s.gather(1, at).topk(k, dim=1)
     return best, at.gather(1, i)
 
-
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_best
 @patch
 def _best(self:EpisodicMemoryBank, z, bias, k, chunk):

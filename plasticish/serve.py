@@ -127,7 +127,6 @@ def _learn(self:Service, x, names, phase, few=10):
     self.fit_due |= bool(min(counts[class_index(self.brain, n)] for n in set(names)) <= few)
     return done
 
-
 # %% ../nbs/workshop/serve.ipynb #Service-_aside
 @in_turn
 def _copy(brain):
@@ -155,7 +154,6 @@ def _bring_up_to_date(self:Service):
     end = time.monotonic()
     self.fit_from = end + 9*(end - start)
 
-
 # %% ../nbs/workshop/serve.ipynb #Service-_work
 @patch
 def _waiting(self:Service):
@@ -180,7 +178,6 @@ def _work(self:Service):
         if self.fit_due and self.todo.empty() and time.monotonic() > self.fit_from: self._try(self._bring_up_to_date)
         late = time.monotonic() - self.saved_at > 60*self.save_minutes
         if self.since >= self.save_every or self.since and late: self._try(self.save)
-
 
 # %% ../nbs/workshop/serve.ipynb #Service-_teach
 @patch

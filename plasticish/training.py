@@ -699,7 +699,6 @@ def _folder_lock(self:Trainer, folder):
     "Hold `folder` for this process, if it is one that writes; raises `CheckpointError` if another one does"
     return nullcontext() if folder is None or ranks()[0] else folder_lock(folder)
 
-
 # %% ../nbs/06_trainer.ipynb #Trainer-save
 @patch
 def save(self:Trainer,

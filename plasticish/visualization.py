@@ -163,7 +163,7 @@ def draw_neighbour(
     ax, # axes
     picture:Tensor|None, # [3,H,W] in 0–1; None draws the key
     key:Tensor, # what is stored [D]
-    neighbour:dict, # of neighbours
+    neighbour:dict, # as from neighbours()
     name, # (label, letters) -> its name
 ):
     "A remembered example: picture or fingerprint, label, phase, weight"
@@ -869,7 +869,7 @@ def _forever(loader):
 
 # %% ../nbs/07_visualizer.ipynb #animate_storm
 def animate_storm(
-    film:list[dict], # of film_storm
+    film:list[dict], # as from film_storm()
     path:str|Path, # .gif
     pictures:tuple=(None, None), # [3,H,W] in 0–1: the watched input in calm and in storm
     class_names:list[str]=None, # None: the labels' numbers
