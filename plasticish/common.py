@@ -333,8 +333,9 @@ def check_eyes(
     if eyes is not None and not callable(eyes):
         raise TypeError(f'{name}: expected something callable on images, or None, got {eyes!r}')
 
-_LEAST = dict.fromkeys(('in_dim', 'in_size', 'input_dim', 'hidden_dim', 'hidden_size', 'out_size', 'num_classes',
-                        'n_neurons', 'n_readout_neurons', 'eval_batch', 'memory_size', 'k_neighbors'), 1) | dict(num_layers=0)
+_LEAST = dict(num_layers=0, **dict.fromkeys((
+    'in_dim', 'in_size', 'input_dim', 'hidden_dim', 'hidden_size', 'out_size', 'num_classes', 'n_neurons',
+    'n_readout_neurons', 'eval_batch', 'memory_size', 'k_neighbors'), 1))
 _SPANS:dict[str, Any] = dict(
     dict.fromkeys(('lr', 'lr_brain', 'storm_penalty'), (0, 1)), gate=(), target=(0, 1, True),
     **dict.fromkeys(('power', 'temperature'), (0, math.inf, True)))

@@ -517,12 +517,12 @@ class RecentReadouts(HostBuffers):
                 ):
         super().__init__()
         self.power, self.decays, self.ridge, self.wait = power, decays, ridge, wait
-        self.direct, L, f = 3*in_dim <= size, len(decays), lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
+        self.direct = 3*in_dim <= size
+        L, f = len(decays), lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         g = torch.Generator().manual_seed(0)
         E = F.normalize(torch.randn(size - self.direct*in_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
-        age = torch.arange(wait - 1, -1, -1)
         self.register_buffer('encoder', E.to(device), persistent=False)
-        share = torch.tensor(decays, dtype=torch.float32)[:, None]**age                          # [L,wait]
+        share = torch.tensor(decays, dtype=torch.float32)[:, None]**torch.arange(wait - 1, -1, -1) # [L,wait]
         self.register_buffer('share', share.to(device), persistent=False)
         self.register_buffer('lateral', f(L, size, size))
         self.register_buffer('target', f(L, size, n_classes))
