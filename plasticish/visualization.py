@@ -20,7 +20,7 @@ from plasticish.drawing import (
 from .eyes import PretrainedEyes, eyes_of
 from .memory import vote_weights
 from .metrics import calibration_bins, class_overlap, firing_rate, overlap, selectivity
-from .sparse_layer import k_winners
+from .sparse_layer import densify, k_winners
 from .storms import invert_colors
 
 # %% auto #0
@@ -457,10 +457,10 @@ def _names(self:Visualizer, n, class_names=None):
 
 @patch
 def _parts(self:TriarchicVisualizer, f):
-    "Sparse codes [B,H], class scores of the core [B,C] and of the context [B,C]"
-    code = self.brain.encode(f)
-    dense = f.new_zeros(len(f), self.brain.hidden_size).scatter_(1, *code)
-    return dense, self.brain.core(*code), self.brain.context(*code)
+    "Sparse codes [B,H], class scores of what lasts [B,C] and of the context [B,C]"
+    f = self.brain.features(f)
+    code = self.brain.base.encode(f)
+    return densify(*code, self.brain.hidden_size), self.brain._scores(f)[1], self.brain.context(*code)
 
 # %% ../nbs/07_visualizer.ipynb #one_i
 def one(
@@ -853,8 +853,9 @@ def film_storm(
     for raining, n in zip((False, True, False), steps):
         for _ in range(n):
             acc = twin.update_batch(*next(in_storm if raining else fair))
-            code, stats = twin.encode(watched[raining][None]), twin.get_stats()
-            says = dict(core=twin.core(*code)[0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]))
+            f, stats = twin.features(watched[raining][None]), twin.get_stats()
+            code = twin.base.encode(f)
+            says = dict(core=twin._scores(f)[1][0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]))
             energy = {k: stats[k] for k in ('core_energy', 'context_energy')}
             film.append(dict(storm=raining, acc=acc, **says, **energy))
     return film
