@@ -86,9 +86,9 @@ class Brain(nn.Module):
     classes:list|None = None # names of the classes, in the order of their labels
     id:str|None = None # given when it is first saved
     origin:dict|None = None # when it began, and what it learned since
-    has_readout:bool = False # has it readouts that forget?
+    has_readout:bool = False # has it readouts that forget? Then `recent` and their pool `today`
     lasting_parts:tuple = ('answer',) # names of the parts that do not forget
-    recent:Any # `RecentReadouts`, with their pool `today`
+    recent:Any
     today:Any
     late:LabelQueue # inputs that wait for their labels
     drift:Any # a `DriftDetector`
@@ -106,6 +106,7 @@ class Brain(nn.Module):
     features:Callable # images or features -> what it senses
     _seen:Callable # images or features -> checked features
     _facts:Callable # () -> what it shows at a glance
+    _make_timescales:Callable # (classes, device): gives it `recent` and `today`
 
     def __init_subclass__(cls): cls.kinds[cls.__name__] = cls
 
@@ -181,7 +182,8 @@ def _part_weights(self:Brain):
     alone = torch.ones(1, device=self.device)
     if not self.has_readout: return alone
     lasting, recent = (self.today.trust*self.today.weight).split([1, len(self.recent.decays)])
-    return torch.cat([(lasting + 1 - self.today.trust)*(self.lasting.weight if 'lasting' in self._modules else alone), recent])
+    parts = self.lasting.weight if 'lasting' in self._modules else alone
+    return torch.cat([(lasting + 1 - self.today.trust)*parts, recent])
 
 # %% ../nbs/workshop/base.ipynb #Brain-defer
 @patch

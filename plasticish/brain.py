@@ -21,7 +21,7 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
-from .experts import TODAY, ExpertPool, balanced_rows, class_thresholds, log_shares, widened
+from .experts import ExpertPool, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -83,6 +83,7 @@ def _make_timescales(self:Brain, n_classes, device='cpu'):
 class TriarchicBrain(Brain):
     "A sparse base, a slow core and a fast context: structure, memory and adaptation over frozen features"
     core:Any # of `plasticish.consolidation`, or what works like one
+    base:Any # what codes the inputs
     lasting_parts = 'core, context and the neurons\' own classes',
 
     @ordinary
@@ -176,7 +177,8 @@ def forward(self:TriarchicBrain,
 ): # (logits [B,C], sparse_h [B,H])
     "Class scores, whose softmax is the answer, and the sparse code they were read from"
     f = self.features(x)
-    return self._scores(f)[0], densify(*self.base.encode(f), self.hidden_size)
+    idx, val = self.base.encode(f)
+    return self._scores(f)[0], densify(idx, val, self.hidden_size)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-predict
 @patch
@@ -789,7 +791,7 @@ def _as_before_experts(self:PlasticBrain, state, prefix):
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_load_from_state_dict
 @patch
 def _load_from_state_dict(self:TriarchicBrain, state, prefix, *args):
-    if self.has_readout and not any(k.startswith(prefix + 'recent.') for k in state): # written before there were timescales
+    if self.has_readout and not any(k.startswith(prefix + 'recent.') for k in state): # of a brain without timescales
         new = TriarchicBrain(self.in_size, 1, self.out_size, 1, parts=TriarchicConfig(power=self.power)).state_dict()
         state.update({prefix + k: v for k, v in new.items() if k.split('.')[0] in ('recent', 'today')})
     nn.Module._load_from_state_dict(self, state, prefix, *args)

@@ -8,6 +8,7 @@ __all__ = ['PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'export']
 # %% ../nbs/workshop/deploy.ipynb #imports
 import io, json, os
 from pathlib import Path
+from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -183,6 +184,9 @@ def _score(self:PlasticAnswer, codes, in_storm):
 # %% ../nbs/workshop/deploy.ipynb #TriarchicAnswer
 class TriarchicAnswer(nn.Module):
     "What a `TriarchicBrain` answers, in tensors alone: features [B,D] -> class scores [B,C]"
+    mean:Tensor; transform:Tensor; label:Tensor; today:Tensor; trust:Tensor # of a default brain
+    recent:Any
+
     def __init__(self,
                  brain:TriarchicBrain, # as it is now
                  precision:str='float32' # of the neurons' directions, as in StoredRows
@@ -199,7 +203,8 @@ class TriarchicAnswer(nn.Module):
         self.register_buffer('bias', bias.cpu())
         if not self.recruited: return
         m = base.metric
-        for name, b in dict(mean=m.mean, transform=m.whitener.T, label=base.label, today=brain.today.weight, trust=brain.today.trust).items():
+        pool = brain.today
+        for name, b in dict(mean=m.mean, transform=m.whitener.T, label=base.label, today=pool.weight, trust=pool.trust).items():
             self.register_buffer(name, b.cpu().clone().contiguous())
 
     def forward(self,

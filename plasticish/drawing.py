@@ -169,12 +169,18 @@ def draw_flow(
     return ax
 
 # %% ../nbs/workshop/drawing.ipynb #write_cells
-def write_cells(ax, values, dark):
+def write_cells(
+    ax, # axes
+    values, # numbers [N,M]
+    dark, # where the cell is dark [N,M]
+):
     "Write each number into its cell, in white on the `dark` ones"
     for (i, j), v in np.ndenumerate(values):
         ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
 
-def learner_style(i):
+def learner_style(
+    i:int, # 0: ours
+):
     "Colour and mark of the i-th learner"
     if i == 0: return dict(color=MEMORY, lw=2.6, marker='o', ms=6, zorder=5)
     grey, dash = ['#777777', '#A0A0A0', '#555555', '#BBBBBB'][(i - 1) % 4], ['-', '--', ':', '-.'][(i - 1) % 4]
