@@ -6,7 +6,7 @@
 __all__ = ['UnknownTicket', 'Service', 'plasticish_serve']
 
 # %% ../nbs/workshop/serve.ipynb #imports
-import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, secrets, threading, time
+import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, re, secrets, threading, time
 from collections import OrderedDict, defaultdict, deque
 from importlib.util import find_spec
 from pathlib import Path
@@ -244,7 +244,9 @@ def look(self:Service,
     "What the eyes see in an uploaded image; raises `ValueError`"
     eyes = _seeing(self.brain, 'brain')
     try: img = open_image(io.BytesIO(data), self.settings['white'])
-    except ValueError as e: raise ValueError(f"image: {str(e).split('>: ')[-1]}") from None
+    except ValueError as e:
+        said = re.sub(r' ?<_io[^>]*>:? ?', '', str(e))  # the buffer has no name that anybody knows
+        raise ValueError(f'image: {said}') from None
     return eyes(eyes.transform(img)[None])
 
 # %% ../nbs/workshop/serve.ipynb #Service-predict

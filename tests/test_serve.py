@@ -27,10 +27,11 @@ def begin(folder):
     brain.train_step(torch.randn(100, D, generator=torch.Generator().manual_seed(0)) + 4*y[:, None], y)
     brain.save(folder)
 
-def start(folder, *args):
-    "(process, port) of a service that answers"
+def start(folder, *args, port=0):
+    "(process, port) of a service that answers; 0 takes a free port"
     with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(('127.0.0.1', port))
         port = s.getsockname()[1]
     p = subprocess.Popen([sys.executable, '-W', 'ignore', '-m', 'plasticish', 'serve', '--brain', folder, '--port', str(port), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(600):
