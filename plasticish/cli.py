@@ -22,12 +22,12 @@ from plasticish.checkpoint import (
     remove_run, run_files,
 )
 from plasticish.common import (
-    Table, check_plain, digest, figure_style, progress_bar, read_json, read_plain, write_text_atomic,
+    Table, check_count, check_plain, digest, figure_style, progress_bar, read_json, read_plain, write_text_atomic,
 )
 from .distributed import process_group, ranks
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
-    _files_of, _test_folder, class_indices, digits_splits, folder_splits, image_files, inverted, only_classes,
+    _files_of, _folders, _test_folder, class_indices, digits_splits, folder_splits, image_files, inverted, only_classes,
     open_image,
 )
 from .training import PhaseConfig, PlasticTrainer, Trainer
@@ -684,6 +684,7 @@ def predict_images(
     on_error: str = 'raise',  # a file that is no image: 'raise' `ValueError`, or 'tell' in place of the answer
 ) -> list:  # a dict per image: image, label, score, scores, because; or image, error
     "Labels, scores and the memories behind them"
+    check_count(neighbours, 'neighbours')
     brain, _, settings = load_run(out, device)
     eyes, told = _seeing(brain, out), []
     files = [f for p in images for f in (_files_of(Path(p))[0] if Path(p).is_dir() else [p])]
@@ -750,6 +751,7 @@ def pictures_of(
     for s in map(Path, sources):
         if s.is_dir() and label: out += [(f, label) for f in _files_of(s)[0]]
         elif s.is_dir():
+            if not _folders(s): raise ValueError(f'label: expected one subfolder per class in {s}, or --label for all of it')
             ds = image_files(s/'train' if _test_folder(s) else s)
             out += [(f, ds.classes[c]) for f, c in zip(ds.paths, ds.labels.tolist())]
         elif not s.exists(): raise FileNotFoundError(f'expected an image file or a folder at {s}, found nothing')
@@ -800,7 +802,7 @@ def changing(
     device='cpu',  # where to compute
     keep: int = 2,  # checkpoints that stay
 ):
-    "The brain in a folder; what was noted is saved at the end, unless there was an error; one writer at a time"
+    "The brain in a folder, with what a killed service had confirmed; saved at the end if something was noted"
     if not Path(out).is_dir(): raise ValueError(f"brain: expected a folder with a brain in {out}, found nothing")
     with folder_lock(out):
         brain, _, settings = load_run(out, device)
@@ -808,9 +810,12 @@ def changing(
         if 'at' in told and told['at']['phase'] < len(told['phases']):
             raise ValueError(f'brain: the run in {out} is not finished: go on with it first '
                              f'(plasticish run --resume --brain {shlex.quote(str(out))})')
-        before = brain.origin
+        before, journal = brain.origin, Path(out)/'journal.jsonl'
+        if journal.exists(): importlib.import_module('plasticish.serve').learn_journal(brain, journal)
         yield brain, settings
-        if brain.origin is not before: brain.save(out, keep=keep)
+        if brain.origin is before: return
+        brain.save(out, keep=keep)
+        if journal.exists(): write_text_atomic(journal, '')
 
 # %% ../nbs/workshop/cli.ipynb #note
 def note(
@@ -1019,7 +1024,9 @@ def plasticish_export(
         raise ValueError(f'file: {file[0]} is there already; choose another name, or replace it (--overwrite)')
     learned, eyes, _ = load_run(brain)
     path = export(learned, file[0], precision, eyes is not None and not features)
-    if not quiet: print(f'{path}: {path.stat().st_size/2**20:.1f} MB')
+    if quiet: return
+    print(f'{path}: {path.stat().st_size/2**20:.1f} MB; torch.export.load({str(path)!r}).module()(x) gives the share of '
+          'each class; its about.json says what x is, and names the classes')
 
 # %% ../nbs/workshop/cli.ipynb #watched_run
 def watched_run(

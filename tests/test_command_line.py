@@ -1,5 +1,6 @@
 "The commands as a person calls them: in a process of their own"
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -66,7 +67,6 @@ def test_a_killed_run_resumes_to_the_same_table(processes, tmp_path):
     assert {r['alarm'] for r in csv.DictReader((killed/'history.csv').open())} <= {'True', 'False'}
 
 def test_learn_leaves_test_pictures_out_and_says_so(tmp_path, capsys, monkeypatch):
-    import json
     from plasticish.cli import forget_items, plasticish_learn, plasticish_run
     monkeypatch.chdir(tmp_path)
     digits(tmp_path/'digits', 2, 20)
