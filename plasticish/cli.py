@@ -410,7 +410,7 @@ def plot_run(
     seen = [(s, a) for s, a in zip(h.step, h.eval_acc) if a is not None]
     steps, acc = zip(*seen, (trainer.at['step'], trainer.accuracies[-1]))
     colors = '#0072B2', '#2CA25F', '#E69F00', '#7B2D8E', '#555555'
-    with plt.style.context(figure_style()):
+    with figure_style():
         fig, ax = plt.subplots(figsize=(7, 3))
         for task, color, dash in zip(trainer.eval_loaders, colors, ('-', '--', '-.', ':', '-')):
             ax.plot(steps, [100*a[task] for a in acc], dash, color=color, label=task)
@@ -431,7 +431,7 @@ def plot_confusion(
     seen = M.sum(1) > 0
     names, M = [n for n, s in zip(names, seen) if s], M[seen][:, seen]
     share, few = M/M.sum(1, keepdim=True), len(M) <= 12
-    with plt.style.context(figure_style()):
+    with figure_style():
         side = max(3, min(8, .45*len(M)))
         fig = Figure(figsize=(side + 1.5, side), layout='constrained')
         ax = fig.subplots()
