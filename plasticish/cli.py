@@ -306,6 +306,12 @@ def _look(splits, groups, eyes, cache_dir, verbose, storm):
     counting.remove()
     return feats, time.perf_counter() - start, sum(looked)
 
+# %% ../nbs/workshop/cli.ipynb #_measurements
+def _measurements(rows, batch_size, n_tasks):
+    "How often and with how many samples the tasks are measured while `rows` are learned"
+    interval = max(3, rows//batch_size//20)
+    return dict(eval_interval=interval, eval_samples=max(100, interval*batch_size//(4*n_tasks)))
+
 # %% ../nbs/workshop/cli.ipynb #_run_trainer
 def _run_trainer(eyes, feats, groups, settings, device, out, save_every, resume):
     "The trainer of a run, new or from the newest checkpoint in `out`"
@@ -314,10 +320,11 @@ def _run_trainer(eyes, feats, groups, settings, device, out, save_every, resume)
     brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
     brain.classes = list(settings['classes'])
     brain.eye, brain.origin = eyes, dict(begun=now(), white=settings['white'], log=[])
+    tasks = run_tasks(feats, groups)
     args:dict = dict(
         brain=brain, phases=run_phases(feats, groups, epochs, batch_size, seed, mode, storm_mode),
-        device=device, seed=seed, save_every=save_every, eval_loaders=run_tasks(feats, groups),
-        eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
+        device=device, seed=seed, save_every=save_every, eval_loaders=tasks,
+        **_measurements(len(feats['train'])*epochs, batch_size, len(tasks)))
     if resume and list_checkpoints(out): trainer = PlasticTrainer.resume(out, **args)
     else:
         trainer = PlasticTrainer(checkpoint_dir=out, **args)
