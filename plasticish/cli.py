@@ -433,7 +433,6 @@ def plot_confusion(
 ):  # a matplotlib Figure
     "Which classes were taken for which, as a share of the test images of each"
     from matplotlib.figure import Figure
-    import matplotlib.pyplot as plt
     names, M = result.trainer.brain.classes, result.confusion()
     seen = M.sum(1) > 0
     names, M = [n for n, s in zip(names, seen) if s], M[seen][:, seen]
