@@ -46,7 +46,7 @@ def _without_zeros(x):
     if x.nbytes < 2**16 or x.element_size() not in _BITS: return None
     flat = x.reshape(-1)
     used = flat.view(_BITS[x.element_size()]) != 0
-    if used.count_nonzero() > len(flat)//2: return None
+    if used.count_nonzero() > .75*len(flat): return None
     return flat[used], torch.from_numpy(np.packbits(used.numpy()))
 
 def _with_zeros(values, mask, shape):
