@@ -18,7 +18,8 @@ from plasticish.common import (
 __all__ = ['PART', 'CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #format
-FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 3, 2**32  # 2 leaves out zeros, 3 keeps large tensors in parts
+# version 2 leaves out zeros, 3 keeps large tensors in parts
+FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 3, 2**32
 
 # %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says why and what to do"
