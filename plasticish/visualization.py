@@ -180,7 +180,7 @@ def trace_thought(self:PlasticVisualizer,
     use_panic_mode:bool=False, # think as in a storm: all signals doubled
     index:int=0, # which sample of the loader
     n_neighbours:int=8, # memories shown
-)->Figure:
+): # a matplotlib Figure
     "One input on its way: pixels, winners of each layer, answer, and the memories that gave it"
     x, y = (t[index:] for t in take(loader, index + 1))
     if not len(y): raise ValueError(f'index: expected a sample of the loader, got {index}')
@@ -219,7 +219,7 @@ def _draw_neighbours(self:PlasticVisualizer, fig, votes):
 def trace_thought_matrix(self:PlasticVisualizer,
     loader, # images or features with labels
     n:int=128, # samples
-)->Figure:
+): # a matplotlib Figure
     "Each layer as a sheet of neurons: the darker, the more often it fires"
     x, _ = take(loader, n)
     codes, _ = layer_codes(self.brain, self.brain.features(self.look(x)))
@@ -241,7 +241,7 @@ def bio_debug_suite(self:PlasticVisualizer,
     storm_loader, # the same kind of inputs in a storm
     layer_idx:int=0, # which layer
     n:int=256, # samples of each
-)->Figure:
+): # a matplotlib Figure
     "One layer in calm and in storm: who fires, how rates drift, who is mature"
     _check_layer(self.brain, layer_idx)
     layer = self.brain.brain[layer_idx]
@@ -272,6 +272,7 @@ def _check_layer(brain, i):
 # %% ../nbs/07_visualizer.ipynb #_draw_who
 def _draw_who(ax, calm, wild):
     "Blue fires in calm, orange in storm, dark in both"
+    from matplotlib.colors import to_rgb
     a, b = ((r/(r.max() or 1))**.5 for r in (calm, wild))
     ink = [1 - (a*(1 - x) + b*(1 - y)).clamp(0, 1) for x, y in zip(to_rgb(CORE), to_rgb(CONTEXT))]
     framed(ax).imshow(np.nan_to_num(np.stack([sheet(c) for c in ink], -1), nan=1.), interpolation='nearest')
@@ -326,7 +327,7 @@ def _probe(self:PlasticVisualizer, loader, n):
 def plot_layer_comparison(self:PlasticVisualizer,
     loader: Iterable|None = None, # inputs with labels; None: what the memory holds
     n:int=512, # samples
-)->Figure:
+): # a matplotlib Figure
     "All layers: mature, young and silent neurons, recycled ones, gates, firing rates, selectivity"
     f, y = self._probe(loader, n)
     codes = layer_codes(self.brain, f)[0] if len(f) else []
@@ -335,7 +336,7 @@ def plot_layer_comparison(self:PlasticVisualizer,
     _draw_population(ax['A'], layers)
     _draw_gates(ax['B'], layers)
     for i, (layer, (idx, _)) in enumerate(zip(layers, codes)):
-        style = dict(color=matplotlib.colormaps['viridis'](.85*i/max(len(layers) - 1, 1)), label=f'{i}')
+        style = dict(color=layer_color(i, len(layers)), label=f'{i}')
         rate = firing_rate(idx, layer.hidden_dim).cpu()
         fire = rate[rate > 0].sort(descending=True).values
         ax['C'].plot(np.arange(len(fire))/len(rate), fire, **style)
@@ -392,7 +393,7 @@ def visualize_inference(self:PlasticVisualizer,
     loader, # images or features with labels
     num_samples:int=20, # inputs shown
     include_inverted:bool=True, # below each image its negative (features have none)
-)->Figure:
+): # a matplotlib Figure
     "A grid of inputs with answer and confidence"
     x, y = take(loader, num_samples)
     rows = [x] + ([invert_colors(x)] if include_inverted and x.ndim == 4 else [])
@@ -478,7 +479,7 @@ def visualize_thinking(self:TriarchicVisualizer,
     img:Tensor, # image [3,H,W] or features [D]
     label:int=None, # the true class, if known
     class_names:list[str]=None, # None: those of the visualizer
-)->Figure:
+): # a matplotlib Figure
     "One input: the few neurons that fire, and what core and context make of them"
     x = one(img)
     f = self.look(x)
@@ -511,7 +512,7 @@ def compare_conditions(self:TriarchicVisualizer,
     num_samples:int=4, # inputs shown
     class_names:list[str]=None, # None: those of the visualizer
     storm=invert_colors, # what happens to a batch of images; features are mirrored at their mean
-)->Figure:
+): # a matplotlib Figure
     "Each input in calm and in storm: picture, firing, contributions of core (blue) and context (orange)"
     x, y = take(dataset, num_samples)
     views = [(self.pixels(v), f := self.look(v), *self._parts(f)) for v in (x, _in_storm(x, storm))]
@@ -532,7 +533,7 @@ def compare_conditions(self:TriarchicVisualizer,
 # %% ../nbs/07_visualizer.ipynb #TriarchicVisualizer-plot_weight_distribution
 @patch
 @picture
-def plot_weight_distribution(self:TriarchicVisualizer)->Figure:
+def plot_weight_distribution(self:TriarchicVisualizer): # a matplotlib Figure
     "How large core and context weights are, and which classes they speak for"
     core, context = (w.weight.detach().float().cpu() for w in (self.brain.core, self.brain.context))
     fig, ax = canvas(8, 3.2, 'AB', 'Slow core, fast context')
@@ -558,7 +559,7 @@ def plot_weight_distribution(self:TriarchicVisualizer)->Figure:
 def plot_importance_heatmap(self:TriarchicVisualizer,
     class_names:list[str]=None, # None: those of the visualizer
     n:int=200, # neurons shown, the most important ones
-)->Figure:
+): # a matplotlib Figure
     "Which synapses are protected: the most important neurons, grouped by the class they serve"
     imp = self.brain.core.importance.detach().float().cpu()
     names = self._names(imp.shape[1], class_names)
@@ -663,7 +664,7 @@ def plot_memory_map(self:PlasticVisualizer,
     n_neighbours:int=8, # neighbours of each
     color:str='phase', # or 'label'
     n:int=2000, # memories on the map
-)->Figure:
+): # a matplotlib Figure
     "Memories on their two principal axes, with the neighbours of a few queries"
     if color not in ('phase', 'label'): raise ValueError(f"color: expected 'phase' or 'label', got {color!r}")
     m = self.brain.memory
@@ -778,15 +779,15 @@ def _winners(self:NeuronWatch):
 @patch
 def plot(self:NeuronWatch,
     class_names:list[str]=None, # None: the labels' numbers
-)->Figure:
+): # a matplotlib Figure
     "Births along the stream, and what recycled neurons did before and do now"
-    with matplotlib.style.context(figure_style()):
+    with figure_style():
         once = len({(b['layer'], b['neuron']) for b in self.births})
         fig, ax = canvas(8, 3.6, 'AB', f'{len(self.births)} births, {once} neurons', width_ratios=[1, 1.15])
         n = len(self._then)
         at = [[b['step'] for b in self.births if b['layer'] == i] for i in range(n)]
         bins = np.arange(0, self.steps + self.every + 1, self.every) - .5*self.every
-        colors = [matplotlib.colormaps['viridis'](.85*i/max(n - 1, 1)) for i in range(n)]
+        colors = [layer_color(i, n) for i in range(n)]
         if self.births: ax['A'].hist(at, bins=bins, stacked=True, color=colors, label=[f'layer {i}' for i in range(n)])
         ax['A'].set(xlabel='step', ylabel=f'births in {self.every} steps', title='Births', xlim=(0, max(self.steps, 1)))
         if n > 1 and self.births: ax['A'].legend()
@@ -885,7 +886,7 @@ def animate_storm(
     from PIL import Image
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     frames = []
-    with matplotlib.style.context(figure_style()):
+    with figure_style():
         for n in range(len(film)):
             page = FigureCanvasAgg(_storm_page(film, n, pictures, class_names))
             page.draw()
@@ -900,7 +901,8 @@ def animate_storm(
 def _storm_page(film, n, pictures, class_names):
     "One frame of the film"
     now, t = film[n], np.arange(n + 1)
-    fig = Figure(figsize=(7, 2.9), dpi=90, layout='none')
+    fig, _ = canvas(7, 2.9)
+    fig.set(dpi=90, layout_engine='none')
     place = dict(left=.01, right=.99, bottom=.2, top=.84, wspace=.4)
     axs = fig.subplots(1, 3, width_ratios=[.75, 1.35, 1.35], gridspec_kw=place)
     names = [class_names[c] if class_names is not None else str(c) for c in range(len(now['core']))]
