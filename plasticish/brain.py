@@ -13,14 +13,14 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
-    before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
+    Derived, before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
-    RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
+    RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, class_error, directions, firings,
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
-from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
+from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
 from .experts import ExpertPool, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
@@ -273,6 +273,8 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
     lasting_parts = 'vote', 'near vote', 'readout'
     _calibration:tuple = 0, -1, None # ids given, rows of the last fit, and what sets were calibrated on then
+    _lesson:int = 0 # rows of the last lesson; 0 once a question of as many rows has followed
+    _said:Derived|None = None # the answer to that question
 
     @ordinary
     def __init__(self,
@@ -402,14 +404,12 @@ def mix(a:Tensor, b:Tensor, # class scores [B,C], [B,C']
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_think
 @patch
-def _encode(self:PlasticBrain, f, mode):
+def _encode(self:PlasticBrain, f, mode, seen=None):
+    "Features after the layers [B,D], and what is read from each; `seen`: the directions of `f`, if they are known"
     out, codes = f, []
-    gates = [True]*len(self.brain)
-    if self.brain and not self.hebbian: gates = torch.stack([l.gate.any() for l in self.brain]).tolist()
-    for layer, open in zip(self.brain, gates):
-        u = blended(F.normalize(out, dim=1), self.power)
-        if self.has_readout: codes.append(layer.read(u, self._low(out.device)))
-        if open: out = layer(out, mode)
+    for layer in self.brain:
+        if self.has_readout: codes.append(layer.read((seen or directions(out, self.power))[1], self._low(out.device)))
+        if self.hebbian or layer.open: out, seen = layer(out, mode), None
     return out, codes
 
 @patch
@@ -428,23 +428,24 @@ NEAR = 5 # neighbours of the second vote
 @patch
 def _scores(self:PlasticBrain, f, mode):
     "The answer, what calm knowledge alone would say, and the shares of lasting answer and timescales [B,C,1+L]"
-    out, codes = self._encode(f, mode)
     if not self.has_readout:
-        shares = self._votes(out if self.published else f)[0][0]
+        out, _ = self._encode(f, mode)
+        shares = self._votes(F.normalize(out if self.published else f, dim=1))[0][0]
         return shares, shares, shares[..., None]
-    evidence, calm = self._evidence(f, codes)
+    seen = directions(f, self.power)
+    evidence, calm = self._evidence(seen[0], self._encode(f, mode, seen)[1])
     lasting = self.lasting(evidence)
-    shares, parts = self._followed(lasting, self.recent(f))
+    shares, parts = self._followed(lasting, self.recent(f, seen))
     return shares, shares if calm is None else calm, parts
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch
-def _evidence(self:PlasticBrain, f, codes, own=None):
+def _evidence(self:PlasticBrain, u, codes, own=None):
     "Evidence of vote, near vote and readout [B,C,3], and the readout of calm alone [B,C]; `own`: slots to leave out"
-    votes, in_storm = self._votes(f, own)
+    votes, in_storm = self._votes(u, own)
     read = any(r.fitted for r in self._readouts) and len(codes)
     calm = self.readout(codes) if read else None
-    score = calm if read else votes[0].new_zeros(1, 1).expand(len(f), 1)
+    score = calm if read else votes[0].new_zeros(1, 1).expand(len(u), 1)
     if read and in_storm is not None:
         storm = self.storm_readout(codes) if self.storm_readout.fitted else 0*calm
         score = mix(calm, storm, in_storm.sqrt())
@@ -453,11 +454,11 @@ def _evidence(self:PlasticBrain, f, codes, own=None):
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_votes
 @patch
-def _votes(self:PlasticBrain, q, own=None):
+def _votes(self:PlasticBrain, u, own=None):
     "The votes of all neighbours and of the nearest, and the share of temporary items [B,1], None without any"
     m = self.memory
-    if not m.count: return [m(q)]*2, None
-    sim, slots = m.search(q, m.k_neighbors + (own is not None))
+    if not m.count: return [m(u)]*2, None
+    sim, slots = m._nearest(u, m.k_neighbors + (own is not None))
     if own is not None: # what leaves a row out drops it, or the last neighbour where it was not found
         drop = (slots == own[:, None]).float()
         drop[:, -1] += (drop.sum(1) == 0).float()
@@ -479,7 +480,10 @@ def forward(self:PlasticBrain,
            )->Tensor: # class shares [B,C]
     "What the brain makes of `x`; changes nothing in it"
     check_mode(mode)
-    return self.answer(self.features(x), mode)
+    f = self.features(x)
+    said = self._scores(f, mode)
+    if len(f) == self._lesson: self._remember(f, said)
+    return said[0]
 
 @patch
 def predict(self:PlasticBrain,
@@ -512,14 +516,13 @@ def _flush(self:PlasticBrain, r):
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_queue
 @patch
-def _queue(self:PlasticBrain, in_storm, f, y, memorize):
+def _queue(self:PlasticBrain, in_storm, f, y):
     "Let rows wait for the readout"
     r = self.storm_readout if in_storm else self.readout
-    if memorize: f = self.memory.as_kept(f)
     r.note_(y)
     for fs, ys in zip(f.split(r.wait), y.split(r.wait)):
-        if int(r.counters[0]) + len(ys) > r.wait: self._flush(r)
-        at = int(r.counters[0])
+        if r.counters.tolist()[0] + len(ys) > r.wait: self._flush(r)
+        at = r.counters.tolist()[0]
         for b in (r.waiting, r.waiting_y): before_change(b, slice(at, at + len(ys)))
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
@@ -559,7 +562,7 @@ def _weigh(self:PlasticBrain, slots, y, score):
 def _evidence_without(self:PlasticBrain, slots, score):
     "Evidence on stored rows by parts that have not learned them [n,C,3]; `score`: the readout's"
     mine = slots[self.memory.local_slots(slots)]
-    evidence = self.memory.from_all(slots, self._evidence(self.memory.values(mine), [], mine)[0])
+    evidence = self.memory.from_all(slots, self._evidence(F.normalize(self.memory.values(mine), dim=1), [], mine)[0])
     if score is not None: evidence[:, :score.shape[1], 2] = score
     return evidence
 
@@ -567,29 +570,55 @@ def _evidence_without(self:PlasticBrain, slots, score):
 def _fit_readouts(self:PlasticBrain, ridges=()):
     for r in self._readouts if self.has_readout else (): self._fit(r, ridges)
 
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_answers
+@patch
+def _tensors(self:PlasticBrain): return [b for m in self.modules() for b in m._buffers.values() if b is not None]
+
+@patch
+def _remember(self:PlasticBrain, f, said):
+    "Keep an answer for the lesson that may follow"
+    self._lesson, m = 0, self.memory
+    if m.search_kind != 'torch' or m.path is not None or ranks()[1] > 1 or any(l.open for l in self.brain): return
+    self._said = Derived()
+    self._said.keep((f.clone(), m.k_neighbors, m.temperature, [t.clone() for t in said]), self._tensors())
+
+@patch
+def _answers(self:PlasticBrain, f, mode):
+    "`_scores` of rows that will be learned; what was said of them just now, if nothing has changed since"
+    said, self._said, self._lesson, m = self._said, None, 0 if self.hebbian else len(f), self.memory
+    if said is not None and said.holds(self._tensors()):
+        asked, *settings, answer = said.value
+        if settings == [m.k_neighbors, m.temperature] and f.equal(asked): return answer
+    return self._scores(f, 'plastic' if mode == 'auto' else mode)
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_step_
 @patch
 def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     "Answer, watch for drift, then learn; which of the answers measured were right"
     n = len(f) if self.hebbian else min(self.eval_batch, len(f))
-    some = torch.arange(n, device=f.device)*len(f)//n
-    shares, calm, parts = all_rows(*self._scores(f[some[my_slice(n)]], 'plastic' if mode == 'auto' else mode))
-    right = shares.argmax(1) == y[some]
-    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, y[some], mode, len(f))
+    some = slice(None) if n == len(f) else torch.arange(n, device=f.device)*len(f)//n
+    judged = y[some]
+    shares, calm, parts = all_rows(*self._answers(f[some][my_slice(n)], mode))
+    right = shares.argmax(1) == judged
+    if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, judged, mode, len(f))
     in_storm = mode == 'panic'
     if mode != 'inference' and self.hebbian: self._hebb(right, mode)
-    new = self._unseen(f, y, in_storm) if memorize and not self.repeats else torch.ones_like(y, dtype=torch.bool)
+    kept = self.memory._kept(f) if memorize else (f,)
+    new = self._unseen(kept[1], y, in_storm) if memorize and not self.repeats else slice(None)
+    told = new if isinstance(new, slice) else new[some]
+    kept, taught = tuple(t[new] for t in kept), y[new]
     if self.has_readout and (memorize or mode != 'inference'):
-        self._follow(parts[new[some]], y[some][new[some]], f, y)
-        self._queue(in_storm, f[new], y[new], memorize)
-    if memorize and new.any(): self.memory._store(f[new], y[new], phase, in_storm)
+        self._follow(parts[told], judged[told], f, y)
+        self._queue(in_storm, kept[0], taught)
+    if memorize and len(taught): self.memory._store(f, taught, phase, in_storm, kept)
     return right
 
 @patch
-def _unseen(self:PlasticBrain, f, y, in_storm):
-    "Which rows the memory does not hold yet [B]"
-    new = ~self.memory.contains(f, y)
-    return new & ~self.memory.contains(f, y, temporary=True) if in_storm else new
+def _unseen(self:PlasticBrain, keys, y, in_storm):
+    "Which rows the memory does not hold yet: bool [B], or a slice of all"
+    new = ~self.memory._holds(keys, y, False)
+    if in_storm: new &= ~self.memory._holds(keys, y, True)
+    return slice(None) if new.all() else new
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-train_step
 @patch
@@ -689,7 +718,7 @@ def explain(self:PlasticBrain,
     shares, _, parts = self._scores(f, 'inference')
     evidence = log_shares(parts)                                    # [B,C,1+L]
     if self.has_readout:
-        lasting, _ = self._evidence(f, self._encode(f, 'inference')[1])
+        lasting, _ = self._evidence(F.normalize(f, dim=1), self._encode(f, 'inference')[1])
         evidence = torch.cat([lasting, evidence[..., 1:]], 2)       # [B,C,3+L]
     two = shares.topk(min(2, shares.shape[1]), dim=1).indices
     said = evidence.gather(1, two[..., None].expand(-1, -1, evidence.shape[2]))
@@ -727,8 +756,8 @@ def novelty(self:PlasticBrain,
 def _lasting_answer(self:PlasticBrain, f):
     "Class shares by the parts that do not forget [B,C]"
     out, codes = self._encode(f, 'inference')
-    if self.has_readout: return self.lasting(self._evidence(f, codes)[0])
-    return self._votes(out if self.published else f)[0][0]
+    if self.has_readout: return self.lasting(self._evidence(F.normalize(f, dim=1), codes)[0])
+    return self._votes(F.normalize(out if self.published else f, dim=1))[0][0]
 
 @patch
 def _calibrated(self:PlasticBrain):
@@ -742,7 +771,7 @@ def _calibrated(self:PlasticBrain):
     score = self.readout._fit_with(slice(None), float(self.readout.ridge), (h, y))[3] if fit else None
     here = slots[m.local_slots(slots)]
     if self.has_readout: shares = self.lasting(self._evidence_without(slots, score))
-    else: shares = m.from_all(slots, self._votes(m.values(here), here)[0][0])
+    else: shares = m.from_all(slots, self._votes(F.normalize(m.values(here), dim=1), here)[0][0])
     known = 1 - shares.gather(1, y[:, None])[:, 0], y
     self._calibration = came, fit, known
     return known

@@ -379,8 +379,9 @@ class Undo:
         everything:bool=False, # copy the large buffers too
     ):
         self.holders, self.noted, self.log = _holders(o), set(), []
-        own = lambda m: (vars(m), *(getattr(m, d) for d in ('_buffers', '_modules') if isinstance(m, nn.Module)))
-        self.dicts = [(d, dict(d)) for m in self.holders for d in own(m)]
+        self.held = set(map(id, self.holders))
+        own = [d for m in map(vars, self.holders) for d in (m, m.get('_buffers'), m.get('_modules')) if d is not None]
+        self.dicts = [(d, d.copy()) for d in own]
         self.copies = [(t, t.clone()) for m in self.holders for t in _small(m, everything)]
 
     def note(self,
@@ -406,7 +407,7 @@ class Undo:
 def _small(m, everything):
     "The tensors of one module that are copied before each call"
     if not isinstance(m, nn.Module): return []
-    large = m._non_persistent_buffers_set if everything else getattr(m, 'large', ())
+    large = m._non_persistent_buffers_set if everything else getattr(type(m), 'large', ())
     return [t for k, t in (*m._buffers.items(), *m._parameters.items()) if t is not None and k not in large]
 
 # %% ../nbs/workshop/common.ipynb #taken_back
@@ -527,17 +528,23 @@ if hasattr(os, 'register_at_fork'):
 
 # %% ../nbs/workshop/common.ipynb #Uninterrupted
 class Uninterrupted:
-    "A context at whose end Ctrl-C takes effect, if it came inside; only the main thread gets one"
+    "A context at whose end Ctrl-C takes effect, if it came inside; only the main thread gets one, and the outermost acts"
+    outermost:'Uninterrupted|None' = None # that is open
+
     def __enter__(self):
         self.came, self.handler = None, None
-        if threading.current_thread() is not threading.main_thread(): return
+        if Uninterrupted.outermost or threading.current_thread() is not threading.main_thread(): return
         handler = signal.getsignal(signal.SIGINT)
-        if callable(handler): self.handler = handler; signal.signal(signal.SIGINT, self._note)
+        if not callable(handler): return
+        self.handler = handler
+        signal.signal(signal.SIGINT, self._note)
+        Uninterrupted.outermost = self
 
     def _note(self, sig, frame): self.came = sig, frame
 
     def __exit__(self, *_):
         if self.handler is None: return
+        Uninterrupted.outermost = None
         signal.signal(signal.SIGINT, self.handler)
         if self.came: self.handler(*self.came)
 
@@ -551,7 +558,7 @@ def whole(method:_Method # a method that is written outside its class, and chang
     @functools.wraps(method)
     def all_or_nothing(self, *args, **kwargs):
         outer = _undo.get()
-        if outer is not None and any(m is self for m in outer.holders): return method(self, *args, **kwargs)
+        if outer is not None and id(self) in outer.held: return method(self, *args, **kwargs)
         return taken_back(Undo(self), method, self, *args, **kwargs)
     return in_turn(all_or_nothing) # type: ignore[return-value]
 
@@ -566,11 +573,17 @@ def qualified(method:_Method # may wrap others
         f.__qualname__ = f"{getattr(owner, '__name__', owner)}.{f.__name__}"
     return method
 
+def _is_ordinary():
+    "Are tensors made as usual here?"
+    if torch.is_inference_mode_enabled() or torch.is_autocast_enabled('cpu'): return False
+    return not torch.is_autocast_enabled('cuda') and torch.get_default_device().type == 'cpu'
+
 def ordinary(method:_Method # of a module
             )->_Method: # the same, in which tensors are made as usual
     "`method` outside of `torch.inference_mode`, autocast and another default device, which would enter the state"
     @functools.wraps(method)
     def as_usual(*args, **kwargs):
+        if _is_ordinary(): return method(*args, **kwargs)
         with contextlib.ExitStack() as around:
             if torch.is_inference_mode_enabled(): around.enter_context(torch.inference_mode(False))
             for kind in ('cpu', 'cuda'):
@@ -590,8 +603,45 @@ def in_turn(method:_Method # a method that is written outside its class
     "`method` that waits while another thread runs a method of the same object; Ctrl-C takes effect at its end"
     @functools.wraps(method)
     def taking_turns(self, *args, **kwargs):
-        with vars(self).setdefault('_turns', Turns()).lock, Uninterrupted(): return method(self, *args, **kwargs)
+        turns = vars(self).get('_turns') or vars(self).setdefault('_turns', Turns())
+        with turns.lock, Uninterrupted(): return method(self, *args, **kwargs)
     return qualified(ordinary(taking_turns)) # type: ignore[return-value]
+
+# %% ../nbs/workshop/common.ipynb #Derived
+def _writes(of):
+    "Tensors, and how often each has been written to; something new where nobody counts"
+    try: return [(t, t._version) for t in of]
+    except RuntimeError: return [(t, object()) for t in of] # made under torch.inference_mode
+
+class Derived:
+    "A value that holds as long as some tensors stay as they are; a copy begins without one"
+    def __init__(self): self.value, self.of = None, None
+    def __reduce__(self): return Derived, ()
+
+    def keep(self,
+        value, # what was made
+        of, # list or tuple of the tensors that it was made from
+    ):
+        "Keep a value; returns it"
+        self.value, self.of = value, _writes(of)
+        return value
+
+    def holds(self,
+        of, # list or tuple of tensors
+    )->bool:
+        "Was the value made from just these, and are they as they were?"
+        now, was = _writes(of), self.of or []
+        return len(now) == len(was) and not [t for (t, n), (u, m) in zip(now, was) if t is not u or n != m]
+
+def derived(o, # keeps the value
+            name:str, # under which it does
+            make:Callable, # tensors -> value
+            *of:Tensor # of the state
+           ):
+    "What `make` gives for these tensors, made again after one of them has changed"
+    kept = vars(o).get(name)
+    if kept is None: kept = vars(o)[name] = Derived()
+    return kept.value if kept.holds(of) else kept.keep(make(*of), of)
 
 # %% ../nbs/workshop/common.ipynb #_cell
 def _cell(v):

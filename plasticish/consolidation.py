@@ -444,9 +444,9 @@ def note_(self:PlasticReadout,
          ):
     "Count the inputs of each class"
     if not len(y): return
-    y = y.cpu()
-    self.known = F.pad(self.known, (0, max(0, int(y.max()) + 1 - self.known.shape[1])))
-    self.known[0] = (self.known[0] + sign * torch.bincount(y, minlength=self.known.shape[1])).clamp(min=0)
+    more = torch.bincount(y.cpu(), minlength=self.known.shape[1])
+    self.known = F.pad(self.known, (0, len(more) - self.known.shape[1]))
+    self.known[0].add_(more, alpha=sign).clamp_(min=0)
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-due
 @patch
@@ -500,6 +500,13 @@ def blended(u:Tensor, # unit features, compressed to sign(x)|x|^power [B,D]
     if power == 1: return u
     return F.normalize(u + F.normalize(u.sign()*u.abs()**(1/power), dim=1), dim=1)
 
+def directions(f:Tensor, # features, compressed to sign(x)|x|^power [B,D]
+               power:float # 1: they are not compressed
+              )->tuple[Tensor, Tensor]: # unit features [B,D], blended ones [B,D]
+    "The directions that layers and readouts look at"
+    u = F.normalize(f, dim=1)
+    return u, blended(u, power)
+
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts
 class RecentReadouts(HostBuffers):
     "Ridge readouts that forget, each at its own rate"
@@ -536,19 +543,21 @@ class RecentReadouts(HostBuffers):
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-forward
 @patch
 def codes(self:RecentReadouts,
-          f:Tensor # features [B,D]
+          f:Tensor, # features [B,D]
+          seen:tuple|None=None # their unit and blended directions, if these are known already
          )->Tensor: # [B,R]
     "What the readouts read: rectified activity of random neurons, and few features themselves"
-    u = F.normalize(f, dim=1)
-    h = (blended(u, self.power) @ self.encoder.T).relu_()
+    u, both = seen or directions(f, self.power)
+    h = (both @ self.encoder.T).relu_()
     return torch.cat([h, u], 1) if self.direct else h
 
 @patch
 def forward(self:RecentReadouts,
-            f:Tensor # features [B,D]
+            f:Tensor, # features [B,D]
+            seen:tuple|None=None # as in `codes`
            )->Tensor: # class scores [L,B,C]
     "What each timescale says"
-    return self.codes(f) @ self.weight
+    return self.codes(f, seen) @ self.weight
 
 @patch(as_prop=True)
 def known(self:RecentReadouts)->Tensor: # [L,C], from 0 to 1

@@ -264,8 +264,8 @@ def update_(self:DriftDetector,
 @patch
 def _seat_(self:DriftDetector, y):
     "Give classes that are new a row of `past`"
-    new = y.unique()
-    new = new[self.place[new] < 0]
+    new = y[self.place[y] < 0].unique()
+    if not len(new): return
     self.place[new] = torch.arange(len(self.past), len(self.past) + len(new))
     self.past, self.count = F.pad(self.past, (0, 0, 0, len(new))), F.pad(self.count, (0, len(new)))
 

@@ -72,6 +72,32 @@ def __sklearn_tags__(self:PlasticClassifier):
     from sklearn.utils import ClassifierTags, Tags, TargetTags
     return Tags(estimator_type='classifier', target_tags=TargetTags(required=True), classifier_tags=ClassifierTags())
 
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_checked
+@patch
+def _plain(self:PlasticClassifier, X):
+    "Are these rows an array of finite numbers and of the width known? Then scikit-learn has nothing to add"
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float32, np.float64) or not len(X): return False
+    known = vars(self)
+    if 'feature_names_in_' in known or X.shape[1] != known.get('n_features_in_'): return False
+    return bool(np.isfinite(X.astype(np.float32, copy=False)).all())
+
+@patch
+def _checked(self:PlasticClassifier, X, *labels, reset=False):
+    "Rows in float32, and labels if they are given, as scikit-learn checks them; raises what it raises"
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+    plain = not reset and self._plain(X)
+    if not labels:
+        if plain and 'brain_' in vars(self): return X.astype(np.float32, copy=False)
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float32, reset=False)
+    y, = labels
+    if plain and type(y) is np.ndarray and y.shape == X.shape[:1] and y.dtype.kind in 'biuUS':
+        return X.astype(np.float32, copy=False), y
+    X, y = validate_data(self, X, y, dtype=np.float32, reset=reset)
+    check_classification_targets(y)
+    return X, y
+
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_rows
 @patch
 def _rows(self:PlasticClassifier, X):
@@ -143,10 +169,7 @@ def row_counts(weight, # as given by the caller [n]
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_learn
 @patch
 def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import validate_data
-    X, y = validate_data(self, X, y, dtype=np.float32, reset=reset)
-    check_classification_targets(y)
+    X, y = self._checked(X, y, reset=reset)
     times = None if weight is None else row_counts(weight, X, 0 if reset else self._n)
     if times is not None: X, y = X.repeat(times, 0), y.repeat(times)
     if not len(X): return self
@@ -190,9 +213,7 @@ def predict_proba(self:PlasticClassifier,
                   block:int=64 # rows per pass
                  )->np.ndarray: # [n, classes], columns as in `classes_`
     "Share of every class, rows sum to 1"
-    from sklearn.utils.validation import check_is_fitted, validate_data
-    check_is_fitted(self)
-    x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
+    x = self._rows(self._checked(X))
     n, C = len(x), len(self._labels)
     x = torch.cat([x, x[-1:].expand(-n % block, -1)])
     p = torch.cat([self.brain_(b).cpu() for b in x.split(block)])[:n].double()
@@ -223,9 +244,7 @@ def explain(self:PlasticClassifier,
             k:int=3 # neighbours
            )->list: # as EpisodicMemoryBank.explain, with the given labels; id i is the i-th row learned
     "Which stored rows spoke for each answer"
-    from sklearn.utils.validation import check_is_fitted, validate_data
-    check_is_fitted(self)
-    x = self._rows(validate_data(self, X, dtype=np.float32, reset=False))
+    x = self._rows(self._checked(X))
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
             for w in self.brain_.explain(x, k)]

@@ -128,7 +128,7 @@ def widened(t:Tensor, # [...,C]
             n:int # columns wanted
            )->Tensor: # [...,n]
     "`t` with columns of zeros for classes it does not know"
-    return F.pad(t, (0, n - t.shape[-1]))
+    return t if n == t.shape[-1] else F.pad(t, (0, n - t.shape[-1]))
 
 TODAY = 1 # the timescale that says which classes today's rows show
 

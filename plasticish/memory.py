@@ -155,7 +155,7 @@ def _check_file(self:EpisodicMemoryBank):
 @patch(as_prop=True)
 def count(self:EpisodicMemoryBank)->int:
     "Items stored"
-    return int(self.counters[0])
+    return self.counters.tolist()[0]
 
 @patch
 def __len__(self:EpisodicMemoryBank): return self.count
@@ -365,8 +365,9 @@ def refresh(self:EpisodicMemoryBank):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
 @patch
 def _drop_from_index(self:EpisodicMemoryBank, slots):
+    if self._faiss is None: return
     gone = slots[self.ids[slots] >= 0]
-    if self._faiss is not None and len(gone): self._faiss.remove_(self._tags(gone))
+    if len(gone): self._faiss.remove_(self._tags(gone))
 
 @patch
 def _add_to_index(self:EpisodicMemoryBank, slots, f=None):
@@ -400,31 +401,32 @@ def update(self:EpisodicMemoryBank,
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_store
 @patch
 @whole
-def _store(self:EpisodicMemoryBank, x, y, phase, temporary):
-    "Store the examples of all processes"
+def _store(self:EpisodicMemoryBank, x, y, phase, temporary, kept=None):
+    "Store the examples of all processes; `kept`: what `_kept` gives for them"
     self._check_shard()
     if self.path is not None: self.counters[2].clamp_(min=int(self.head[0]))  # no id of the file is given twice
-    x, keys, scale = self._kept(x)
+    x, keys, scale = kept or self._kept(x)
     priority = self._draw(x)
     slots, rows = self._place(y, priority, temporary)
     first, step = int(self.counters[2]), int(self.counters[3])
     ids = torch.arange(first, first + len(y), device=y.device)
     if self.path is not None: self.head[0] = first + len(y)
     if self.metric is not None and not temporary: self.metric.update_(x, y)
-    own = self.local_slots(slots)
-    with self._owned(slots, ids[rows]):
+    y, keys, ids_kept = y[rows], keys[rows], ids[rows]
+    with self._owned(slots, ids_kept):
         self._drop_from_index(slots)
-        self.keys[self._row(slots[own])] = keys[rows[own]]
+        own = self.local_slots(slots)
+        self.keys[self._row(slots if isinstance(slots, slice) else slots[own])] = keys[own]
     self.temporary[slots] = temporary
     self.scale[slots], self.length[slots] = scale[rows], self._lengths(x[rows], self.temporary[slots])
-    self.labels[slots], self.ids[slots], self.priority[slots] = y[rows], ids[rows], priority[rows]
+    self.labels[slots], self.ids[slots], self.priority[slots] = y, ids_kept, priority[rows]
     self.phases[slots], self.steps[slots] = self._phase_code(phase), step
-    stored = min(self.count + len(rows), self.memory_size)
-    gone = self.count + len(y) - stored
-    self.counters += torch.tensor([stored - self.count, 0, len(y), 1, gone])
+    had = self.count
+    stored = min(had + len(y), self.memory_size)
+    self.counters += torch.tensor([stored - had, 0, len(ids), 1, had + len(ids) - stored])
     if self.metric is not None and self.metric.stale() and self.search_kind != 'ivf': self.refresh()
     self._add_to_index(slots)
-    self._index_new(keys[rows], slots)
+    self._index_new(keys, slots)
     return ids
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_before_write
@@ -470,6 +472,7 @@ def _place(self:EpisodicMemoryBank, y, priority, temporary):
         slots = (int(self.counters[1]) + rows) % N
         self.counters[1] = (self.counters[1] + B) % N
         return slots, rows
+    if n + B <= N and self.shard[1] == 1 and self._faiss is None: return slice(n, n + B), slice(None)
     if n + B <= N: return torch.arange(n, n + B, device=dev), torch.arange(B, device=dev)
     # temporary items of a class are a class of their own
     kind = torch.cat([2 * self.labels[:n] + self.temporary[:n], 2 * y + temporary])
@@ -518,9 +521,14 @@ def contains(self:EpisodicMemoryBank,
             )->Tensor: # bool [B]
     "Which examples are stored already, to the bit in which keys are kept, or came earlier in this batch"
     if self.storage == 'pq' and not self.codebook.any(): return torch.zeros(len(y), dtype=torch.bool, device=y.device)
-    known, first = self._fingerprints()[0], {}
     x = check_rows(x, self.input_dim).to(self.keys.device)
-    prints = fingerprints(self._pack(F.normalize(x, dim=1))[0], y, temporary).tolist()
+    return self._holds(self._pack(F.normalize(x, dim=1))[0], y, temporary)
+
+@patch
+def _holds(self:EpisodicMemoryBank, keys, y, temporary):
+    "`contains` of packed examples"
+    known, first = self._fingerprints()[0], {}
+    prints = fingerprints(keys, y, temporary).tolist()
     seen = [p in known or first.setdefault(p, i) < i for i, p in enumerate(prints)]
     return torch.tensor(seen, dtype=torch.bool, device=y.device)
 
@@ -534,8 +542,14 @@ def search(self:EpisodicMemoryBank,
           )->tuple: # similarities [B,k'] and slots [B,k'], largest first; k' = min(k, stored); slot -1: none found
     "The nearest stored items, by cosine in the bank's metric"
     q = check_rows(q, self.input_dim, 'q').to(self.keys.device)
+    return self._nearest(F.normalize(q, dim=1), self.k_neighbors if k is None else check_count(k, 'k'))
+
+@patch
+@in_turn
+def _nearest(self:EpisodicMemoryBank, u, k):
+    "`search` for unit features"
     self._check_shard()
-    return self._search(F.normalize(q, dim=1), self.k_neighbors if k is None else check_count(k, 'k'))
+    return self._search(u, k)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search
 @patch

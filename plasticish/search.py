@@ -183,15 +183,19 @@ def tune_(self:FaissIndex,
     self.index.nprobe = high
 
 # %% ../nbs/workshop/search.ipynb #fingerprints
+@functools.lru_cache(maxsize=16)
+def _hash_weights(n):
+    "Odd random numbers [n]"
+    return torch.randint(-2**62, 2**62, (n,), generator=torch.Generator().manual_seed(7), device='cpu')*2 + 1
+
 def fingerprints(keys:Tensor, # as stored [B,D]
                  labels:Tensor, # [B]
                  temporary # bool, or bool [B]
                 )->Tensor: # int64 [B], hardly ever 0
     "Random linear hash of key, label and kind; different items hardly ever share one (Carter & Wegman 1979)"
     ints = (keys + 0).view({2: torch.int16, 4: torch.int32}[keys.element_size()]) if keys.is_floating_point() else keys
-    g = torch.Generator().manual_seed(7)
-    w = torch.randint(-2**62, 2**62, (keys.shape[1] + 2,), generator=g).to(keys.device)*2 + 1
-    return (ints.long()*w[2:]).sum(1) + (labels + 1)*w[0] + temporary*w[1]
+    of_label, of_kind, w = _hash_weights(keys.shape[1] + 2).to(keys.device).split([1, 1, keys.shape[1]])
+    return (ints.long()*w).sum(1) + (labels + 1)*of_label + temporary*of_kind
 
 # %% ../nbs/workshop/search.ipynb #recall_of
 def recall_of(found:Tensor, # [B,k]

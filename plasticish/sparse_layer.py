@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_mode, check_moved, check_number,
-    check_settings, check_within, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
+    check_settings, check_within, derived, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
 )
 from .distributed import all_sum, check_rows, my_slice, ranks, shared_state
 
@@ -294,7 +294,7 @@ def forward(self:PlasticMetric,
 @patch(as_prop=True)
 def _floor(self:PlasticMetric):
     "The length below which rounding, not the input, makes the direction"
-    return 1e-5 * self.whitener.norm()
+    return derived(self, '_least', lambda W: 1e-5 * W.norm(), self.whitener)
 
 @patch
 def length(self:PlasticMetric,
@@ -670,13 +670,14 @@ def read(self:NeuromodulatedBlock,
          low:bool=False # in bfloat16?
         )->Tensor: # [B,readers], float32 or bfloat16
     "Rectified activity of the neurons that the brain reads"
-    u, E = F.normalize(x, dim=1), self.encoder[:self.n_readout_neurons]
-    return (u.bfloat16() @ E.bfloat16().T if low else u @ E.T).relu_()
+    u, n = F.normalize(x, dim=1), self.n_readout_neurons
+    if not low: return (u @ self.encoder[:n].T).relu_()
+    return (u.bfloat16() @ derived(self, '_low', Tensor.bfloat16, self.encoder)[:n].T).relu_()
 
 @patch(as_prop=True)
 def open(self:NeuromodulatedBlock)->bool:
     "Does the layer add anything to its input?"
-    return bool(self.gate.any())
+    return derived(self, '_open', lambda gate: bool(gate.any()), self.gate)
 
 # %% ../nbs/01_sparse_layer.ipynb #NeuromodulatedBlock-get_extra_state
 @patch
