@@ -306,6 +306,12 @@ def _look(splits, groups, eyes, cache_dir, verbose, storm):
     counting.remove()
     return feats, time.perf_counter() - start, sum(looked)
 
+# %% ../nbs/workshop/cli.ipynb #_measurements
+def _measurements(rows, batch_size, n_tasks):
+    "How often and with how many samples the tasks are measured while `rows` are learned"
+    interval = max(3, rows//batch_size//20)
+    return dict(eval_interval=interval, eval_samples=max(100, interval*batch_size//(4*n_tasks)))
+
 # %% ../nbs/workshop/cli.ipynb #_run_trainer
 def _run_trainer(eyes, feats, groups, settings, device, out, save_every, resume):
     "The trainer of a run, new or from the newest checkpoint in `out`"
@@ -314,10 +320,11 @@ def _run_trainer(eyes, feats, groups, settings, device, out, save_every, resume)
     brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
     brain.classes = list(settings['classes'])
     brain.eye, brain.origin = eyes, dict(begun=now(), white=settings['white'], log=[])
+    tasks = run_tasks(feats, groups)
     args:dict = dict(
         brain=brain, phases=run_phases(feats, groups, epochs, batch_size, seed, mode, storm_mode),
-        device=device, seed=seed, save_every=save_every, eval_loaders=run_tasks(feats, groups),
-        eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
+        device=device, seed=seed, save_every=save_every, eval_loaders=tasks,
+        **_measurements(len(feats['train'])*epochs, batch_size, len(tasks)))
     if resume and list_checkpoints(out): trainer = PlasticTrainer.resume(out, **args)
     else:
         trainer = PlasticTrainer(checkpoint_dir=out, **args)
@@ -411,7 +418,7 @@ def plot_run(
     seen = [(s, a) for s, a in zip(h.step, h.eval_acc) if a is not None]
     steps, acc = zip(*seen, (trainer.at['step'], trainer.accuracies[-1]))
     colors = '#0072B2', '#2CA25F', '#E69F00', '#7B2D8E', '#555555'
-    with plt.style.context(figure_style()):
+    with figure_style():
         fig, ax = plt.subplots(figsize=(7, 3))
         for task, color, dash in zip(trainer.eval_loaders, colors, ('-', '--', '-.', ':', '-')):
             ax.plot(steps, [100*a[task] for a in acc], dash, color=color, label=task)
@@ -427,12 +434,11 @@ def plot_confusion(
 ):  # a matplotlib Figure
     "Which classes were taken for which, as a share of the test images of each"
     from matplotlib.figure import Figure
-    import matplotlib.pyplot as plt
     names, M = result.trainer.brain.classes, result.confusion()
     seen = M.sum(1) > 0
     names, M = [n for n, s in zip(names, seen) if s], M[seen][:, seen]
     share, few = M/M.sum(1, keepdim=True), len(M) <= 12
-    with plt.style.context(figure_style()):
+    with figure_style():
         side = max(3, min(8, .45*len(M)))
         fig = Figure(figsize=(side + 1.5, side), layout='constrained')
         ax = fig.subplots()
