@@ -7,15 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 import copy, math
 from pathlib import Path
-import matplotlib.style, numpy as np, torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from torch import Tensor
 from .common import IMAGENET_MEAN, IMAGENET_STD, figure_style, seeded_iter
 from plasticish.drawing import (
     CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_reliability, draw_sheet,
-    framed, learner_style, pca_axes, picture, sheet, take, tint, write_cells,
+    framed, layer_color, learner_style, pca_axes, picture, sheet, take, tint, write_cells,
 )
 from .eyes import PretrainedEyes, eyes_of
 from .memory import vote_weights
@@ -602,7 +600,7 @@ def plot_class_overlap(self:Visualizer,
     loader, # inputs with labels
     layer_idx:int=0, # of a Plastic Brain
     n:int=512, # samples
-)->Figure:
+): # a matplotlib Figure
     "How much of their codes classes share: on the diagonal with themselves, elsewhere with others"
     x, y = take(loader, n)
     idx, size = self.winners(x, layer_idx)
@@ -624,7 +622,7 @@ def plot_class_overlap(self:Visualizer,
 def plot_reliability(self:Visualizer,
     loader, # inputs with labels
     n:int=4096, # samples
-)->Figure:
+): # a matplotlib Figure
     "How often answers are right against how sure they are: on the diagonal where shares are probabilities"
     x, y = take(loader, n)
     said = self.brain(self.look(x))
@@ -818,13 +816,13 @@ def plot_retention(
     results:dict, # learner -> accuracies [phases, tasks] in 0–1, NaN where unknown; the first is in colour
     tasks:list[str], # names of the tasks
     phases:list[str]=None, # names of the phases; None: the tasks
-)->Figure:
+): # a matplotlib Figure
     "Accuracy on each task after each phase, learners side by side; raises `ValueError` if a matrix does not fit"
     phases, shapes = list(phases or tasks), {k: np.shape(v) for k, v in results.items()}
     bad = {k: s for k, s in shapes.items() if s != (len(phases), len(tasks))}
     if bad or not results:
         raise ValueError(f'results: expected matrices of shape {(len(phases), len(tasks))}, got {bad or "none"}')
-    with matplotlib.style.context(figure_style()):
+    with figure_style():
         cols = min(len(tasks), 4)
         fig, _ = canvas(8, 3.4 if len(tasks) <= 4 else 4, title='What is left of each task')
         axs = fig.subplots(math.ceil(len(tasks)/cols), cols, squeeze=False, sharey=True).flat
