@@ -738,7 +738,13 @@ def predict_set(self:PlasticBrain,
     check_number(alpha, 'alpha', 0, 1, above=True)
     strange, y = self._calibrated()
     shares = self._lasting_answer(self.features(x))
-    return 1 - shares <= class_thresholds(strange, y, shares.shape[1], alpha)
+    return (1 - shares <= class_thresholds(strange, y, shares.shape[1], alpha)) & self._met(shares.shape[1])
+
+@patch
+def _met(self:PlasticBrain, n_classes):
+    "Which classes are stored, or in the sums of the readout [C]; one that never came, or was forgotten, is not"
+    stored = torch.bincount(self.memory.labels[:self.memory.count], minlength=n_classes)[:n_classes]
+    return stored + widened(self.readout.known[0].to(stored), n_classes) > 0
 
 @patch
 @no_grad
@@ -746,10 +752,12 @@ def predict_set(self:PlasticBrain,
 def novelty(self:PlasticBrain,
             x:Tensor # images [B,3,H,W] or features [B,D]
            )->Tensor: # [B]; larger: less like any known class
-    "How little an input resembles the known classes: one minus the largest score of the readout, or share of the vote"
+    "How little an input resembles the known classes: how far the readout is from naming one, or what the vote lacks"
     f = self.features(x)
-    if self.has_readout and self.readout.fitted: return 1 - self.readout(self._encode(f, 'inference')[1]).amax(1)
-    return 1 - self._lasting_answer(f).amax(1)
+    if not (self.has_readout and self.readout.fitted): return 1 - self._lasting_answer(f).amax(1)
+    score = self.readout(self._encode(f, 'inference')[1])
+    top = score.amax(1)
+    return 1 - top + score.square().sum(1) - top.square()
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-calibrated
 @patch
