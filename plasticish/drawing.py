@@ -6,10 +6,7 @@
 from __future__ import annotations
 import functools, math
 from contextlib import contextmanager
-import matplotlib.style, numpy as np, torch
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+import numpy as np, torch
 from torch import Tensor, nn
 from .common import figure_style, qualified, rng_scope, seeded_iter
 
@@ -46,7 +43,7 @@ def picture(
     "Make the method `fn` draw in the project's style and leave `self.brain` untouched"
     @functools.wraps(fn)
     def draw(self, *args, **kwargs):
-        with matplotlib.style.context(figure_style()), preserve_state(self.brain): return fn(self, *args, **kwargs)
+        with figure_style(), preserve_state(self.brain): return fn(self, *args, **kwargs)
     return qualified(draw)
 
 # %% ../nbs/workshop/drawing.ipynb #tint
@@ -58,9 +55,18 @@ GREY, WRONG, SKY, PALE = '#555555', '#D55E00', '#56B4E9', '#BBBBBB'
 
 def tint(
     color, # any colour
-)->LinearSegmentedColormap:
-    "A colour map from white to `color` and on to its dark shade"
+): # a matplotlib colour map
+    "From white to `color` and on to its dark shade"
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
     return LinearSegmentedColormap.from_list(color, ['white', color, [c*.35 for c in to_rgb(color)]])
+
+def layer_color(
+    i:int, # layer
+    n:int, # of so many
+): # red, green, blue and opacity
+    "From dark to light, the deeper the layer"
+    from matplotlib import colormaps
+    return colormaps['viridis'](.85*i/max(n - 1, 1))
 
 # %% ../nbs/workshop/drawing.ipynb #canvas
 def canvas(
@@ -71,6 +77,7 @@ def canvas(
     **kwargs, # passed on to `subplot_mosaic`
 ): # (figure, axes by name)
     "A figure that belongs to no window, and its axes"
+    from matplotlib.figure import Figure
     fig = Figure(figsize=(width, height), layout='constrained')
     if title: fig.suptitle(title, fontsize=11, fontweight='bold', x=.01, ha='left')
     return fig, {} if mosaic is None else fig.subplot_mosaic(mosaic, **kwargs)
@@ -153,6 +160,7 @@ def draw_flow(
     size:tuple=(1.7, .8), # width and height of a box
 ):
     "Boxes and arrows; arrows along which an error goes back are dashed"
+    from matplotlib.patches import FancyBboxPatch
     bare(ax).set(xlim=(min(b[0] for b in boxes.values()) - 1.2, max(b[0] for b in boxes.values()) + 1.2),
                  ylim=(min(b[1] for b in boxes.values()) - .8, max(b[1] for b in boxes.values()) + .8))
     for x, y, text, color in boxes.values():
@@ -169,12 +177,18 @@ def draw_flow(
     return ax
 
 # %% ../nbs/workshop/drawing.ipynb #write_cells
-def write_cells(ax, values, dark):
+def write_cells(
+    ax, # axes
+    values, # numbers [N,M]
+    dark, # where the cell is dark [N,M]
+):
     "Write each number into its cell, in white on the `dark` ones"
     for (i, j), v in np.ndenumerate(values):
         ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
 
-def learner_style(i):
+def learner_style(
+    i:int, # 0: ours
+):
     "Colour and mark of the i-th learner"
     if i == 0: return dict(color=MEMORY, lw=2.6, marker='o', ms=6, zorder=5)
     grey, dash = ['#777777', '#A0A0A0', '#555555', '#BBBBBB'][(i - 1) % 4], ['-', '--', ':', '-.'][(i - 1) % 4]
