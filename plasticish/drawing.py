@@ -176,6 +176,38 @@ def draw_flow(
         ax.annotate('', end, start, arrowprops=look, zorder=1)
     return ax
 
+# %% ../nbs/workshop/drawing.ipynb #write_cells
+def write_cells(
+    ax, # axes
+    values, # numbers [N,M]
+    dark, # where the cell is dark [N,M]
+):
+    "Write each number into its cell, in white on the `dark` ones"
+    for (i, j), v in np.ndenumerate(values):
+        ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
+
+def learner_style(
+    i:int, # 0: ours
+):
+    "Colour and mark of the i-th learner"
+    if i == 0: return dict(color=MEMORY, lw=2.6, marker='o', ms=6, zorder=5)
+    grey, dash = ['#777777', '#A0A0A0', '#555555', '#BBBBBB'][(i - 1) % 4], ['-', '--', ':', '-.'][(i - 1) % 4]
+    return dict(color=grey, lw=1.4, ls=dash, marker='sD^vPX*'[(i - 1) % 7], ms=5)
+
+# %% ../nbs/workshop/drawing.ipynb #draw_reliability
+def draw_reliability(
+    ax, # axes
+    sure, # mean share of the answer in each bin
+    right, # share of right answers in each bin
+):
+    "How often answers are right against how sure they are (DeGroot & Fienberg 1983)"
+    ax.plot([0, 1], [0, 1], color=GREY, ls='--', lw=1, label='calibrated')
+    ax.vlines(sure, sure, right, color=WRONG, lw=1, label='off by')
+    ax.plot(sure, right, 'o', color=CORE, ms=5, label='answers')
+    ax.set(xlabel='share of the answer', ylabel='share that is right', xlim=(0, 1.02), ylim=(0, 1.02), aspect='equal')
+    ax.legend(fontsize=8)
+    return ax
+
 # %% ../nbs/workshop/drawing.ipynb #take
 def take(
     data, # a loader of batches (x, y), a data set of samples (x, y), or one pair of tensors (x [N,...], y [N])

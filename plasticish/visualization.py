@@ -12,13 +12,13 @@ from fastcore.basics import patch
 from torch import Tensor
 from .common import IMAGENET_MEAN, IMAGENET_STD, figure_style, seeded_iter
 from plasticish.drawing import (
-    CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_sheet, framed,
-    layer_color, pca_axes, picture, sheet, take, tint,
+    CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_reliability, draw_sheet,
+    framed, layer_color, learner_style, pca_axes, picture, sheet, take, tint, write_cells,
 )
 from .eyes import PretrainedEyes, eyes_of
 from .memory import vote_weights
-from .metrics import class_overlap, firing_rate, overlap, selectivity
-from .sparse_layer import k_winners
+from .metrics import calibration_bins, class_overlap, firing_rate, overlap, selectivity
+from .sparse_layer import densify, k_winners
 from .storms import invert_colors
 
 # %% auto #0
@@ -456,10 +456,10 @@ def _names(self:Visualizer, n, class_names=None):
 
 @patch
 def _parts(self:TriarchicVisualizer, f):
-    "Sparse codes [B,H], class scores of the core [B,C] and of the context [B,C]"
-    code = self.brain.encode(f)
-    dense = f.new_zeros(len(f), self.brain.hidden_size).scatter_(1, *code)
-    return dense, self.brain.core(*code), self.brain.context(*code)
+    "Sparse codes [B,H], class scores of what lasts [B,C] and of the context [B,C]"
+    f = self.brain.features(f)
+    code = self.brain.base.encode(f)
+    return densify(*code, self.brain.hidden_size), self.brain._scores(f)[1], self.brain.context(*code)
 
 # %% ../nbs/07_visualizer.ipynb #one_i
 def one(
@@ -611,15 +611,25 @@ def plot_class_overlap(self:Visualizer,
     low, high = float(shared.min())*.9, float(shared.max())
     im = ax['A'].imshow(shared, cmap=tint(CORE), vmin=low, vmax=high, interpolation='nearest')
     ax['A'].set_xticks(range(C), names, rotation=_turn(names)); ax['A'].set_yticks(range(C), names); ax['A'].grid(False)
-    if C <= 12: _write_cells(ax['A'], 100*shared.numpy(), shared.numpy() > low + .45*(high - low))
+    if C <= 12: write_cells(ax['A'], 100*shared.numpy(), shared.numpy() > low + .45*(high - low))
     bar = fig.colorbar(im, ax=ax['A'], label=f'shared winners (chance: {idx.shape[1]/size:.1%})')
     bar.ax.yaxis.set_major_formatter('{x:.0%}')
     return fig
 
-def _write_cells(ax, values, dark):
-    "Write each number into its cell, in white on the `dark` ones"
-    for (i, j), v in np.ndenumerate(values):
-        ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
+# %% ../nbs/07_visualizer.ipynb #Visualizer-plot_reliability
+@patch
+@picture
+def plot_reliability(self:Visualizer,
+    loader, # inputs with labels
+    n:int=4096, # samples
+): # a matplotlib Figure
+    "How often answers are right against how sure they are: on the diagonal where shares are probabilities"
+    x, y = take(loader, n)
+    said = self.brain(self.look(x))
+    rows, sure, right = calibration_bins((said[0].softmax(1) if isinstance(said, tuple) else said).cpu(), y)
+    fig, ax = canvas(4, 3.6, 'A', f'Off by {100*(rows*abs(right - sure)).sum()/rows.sum():.1f} points on average')
+    draw_reliability(ax['A'], sure, right)
+    return fig
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_memories
 @patch
@@ -819,7 +829,7 @@ def plot_retention(
         for ax in axs[len(tasks):]: bare(ax)
         for j, (ax, task) in enumerate(zip(axs, tasks)):
             for i, (name, R) in enumerate(results.items()):
-                ax.plot(range(len(phases)), np.asarray(R, float)[:, j], **_learner_style(i), label=name)
+                ax.plot(range(len(phases)), np.asarray(R, float)[:, j], **learner_style(i), label=name)
             ax.set(title=task, ylim=(0, 1.02), xlim=(-.2, len(phases) - .8))
             tilt = dict(rotation=30, ha='right') if len(phases) > 2 else dict(rotation=0, ha='center')
             ax.set_xticks(range(len(phases)), [p[:12] for p in phases], **tilt)
@@ -827,12 +837,6 @@ def plot_retention(
         axs[0].set_ylabel('accuracy')
         fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=min(len(results), 5))
     return fig
-
-def _learner_style(i):
-    "Colour and mark of the i-th learner"
-    if i == 0: return dict(color=MEMORY, lw=2.6, marker='o', ms=6, zorder=5)
-    grey, dash = ['#777777', '#A0A0A0', '#555555', '#BBBBBB'][(i - 1) % 4], ['-', '--', ':', '-.'][(i - 1) % 4]
-    return dict(color=grey, lw=1.4, ls=dash, marker='sD^vPX*'[(i - 1) % 7], ms=5)
 
 # %% ../nbs/07_visualizer.ipynb #film_storm
 def film_storm(
@@ -848,8 +852,9 @@ def film_storm(
     for raining, n in zip((False, True, False), steps):
         for _ in range(n):
             acc = twin.update_batch(*next(in_storm if raining else fair))
-            code, stats = twin.encode(watched[raining][None]), twin.get_stats()
-            says = dict(core=twin.core(*code)[0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]))
+            f, stats = twin.features(watched[raining][None]), twin.get_stats()
+            code = twin.base.encode(f)
+            says = dict(core=twin._scores(f)[1][0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]))
             energy = {k: stats[k] for k in ('core_energy', 'context_energy')}
             film.append(dict(storm=raining, acc=acc, **says, **energy))
     return film

@@ -97,7 +97,9 @@ def change(folder, what, pipe):
         cli.load_run = lambda *args: (load(*args), tell(pipe, 0))[0]
         PlasticBrain.save = lambda *args, **kwargs: (tell(pipe, 1), save(*args, **kwargs), tell(pipe, 2))[1]
     if what == 'learn':
-        with cli.changing(folder) as (brain, _): cli.teach(brain, torch.arange(48.).view(3, D) % 7, ['new']*3, phase='more')
+        with cli.changing(folder) as (brain, _):
+            cli.teach(brain, torch.arange(48.).view(3, D) % 7, ['new']*3, phase='more')
+            cli.note(brain, 'learned 3')
     else: cli.forget_items(folder, label='b')
 
 @pytest.mark.parametrize('what', ['learn', 'forget'])
