@@ -20,6 +20,7 @@ from plasticish.common import (
 from .distributed import all_rows, all_sum, check_targets, my_slice, ranks
 from .experts import TODAY, followed, log_shares, specialist, telling_rows, widened
 from .late import LabelQueue, check_tickets
+from .unlabelled import far_rank, left_out_distance
 
 # %% ../nbs/workshop/base.ipynb #TriarchicConfig
 @dataclass(frozen=True)
@@ -92,10 +93,14 @@ class Brain(nn.Module):
     today:Any
     late:LabelQueue # inputs that wait for their labels
     drift:Any # a `DriftDetector`
-    inputs:Any # a `SequentialAlarm`, where inputs without labels are watched
+    inputs:Any # a `SequentialAlarm` for inputs without labels
+    shift:Any # an `InputShift`
     in_dim:int # width of its features
     num_classes:int|None # None: any label may come
     predict:Callable # images or features -> labels
+    answer:Callable # features -> class shares
+    _watched:Callable # () -> what is usual: see `observe`
+    _usual:tuple = 0, None, None # rows learned, whitening, and distances of known rows then
     power:float # of their compression
     precision:str # of its eyes
     settings:Callable # () -> the arguments that make such a brain, as plain data; None if they are not plain
@@ -144,9 +149,8 @@ def ask(self:Brain,
        )->Tensor: # indices, at most [n], the most telling first
     "The inputs whose labels would teach most; changes nothing"
     check_count(n, 'n')
-    x = self._seen(x)
-    said = self(x)
-    return telling_rows(self.features(x), said[0].softmax(1) if isinstance(said, tuple) else said, n)
+    f = self.features(x)
+    return telling_rows(f, self.answer(f), n)
 
 # %% ../nbs/workshop/base.ipynb #Brain-followed
 @patch
@@ -218,7 +222,7 @@ def teach(self:Brain,
 @patch
 def _alarms(self:Brain):
     "Those who watch, by their evidence"
-    return dict(labels=self.drift) | ({'inputs': self.inputs} if hasattr(self, 'inputs') else {})
+    return dict(labels=self.drift, inputs=self.inputs)
 
 @patch(as_prop=True)
 def alarm(self:Brain)->bool:
@@ -230,6 +234,37 @@ def alarm(self:Brain)->bool:
 def changes(self:Brain)->list: # of dicts: start, end (row or None), kind, evidence
     "What changed when: a storm that passed, a lasting change, or an open alarm; in rows learned, or rows observed"
     return [dict(change, evidence=by) for by, a in self._alarms().items() for change in a.changes()]
+
+# %% ../nbs/workshop/base.ipynb #Brain-observe
+@patch
+@no_grad
+@whole
+def observe(self:Brain,
+            x:Tensor # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
+           )->Tensor: # class shares [B,C]
+    "A step without labels: answer, and follow the inputs while they have changed; nothing is stored or learned"
+    f, own = all_rows(self.features(x), torch.full((len(x),), ranks()[0]))
+    u, usual, own = F.normalize(f, dim=1), self._usual_distances(), own == ranks()[0]
+    if usual is None: return self.answer(f[own])
+    metric, means = self._watched()[0], self._watched()[0].class_means
+    if not self.inputs.watch_(far_rank(torch.cdist(metric.whiten(u), metric.whiten(means)).square(), usual)):
+        self.shift.reset_()
+        return self.answer(f[own])
+    known = lambda u: all_rows(self.answer(u[my_slice(len(u))]))[0]
+    return self.shift.follow_(u, known, means, metric.whiten)[own]
+
+@patch
+def _usual_distances(self:Brain):
+    "Squared distances of known rows to the class means, as if they had no part in these [n,C]; None of fewer than 64"
+    (metric, came, rows), (then, whitener, usual) = self._watched(), self._usual
+    if metric is None: return None
+    if whitener is metric.whitener and 10*(came - then) <= then: return usual
+    u, y = rows()
+    if len(y) < 64: return None
+    z, means = metric.whiten(u), metric.whiten(metric.class_means)
+    usual = left_out_distance(torch.cdist(z, means).square(), y, metric.count, self.in_dim)
+    self._usual = came, metric.whitener, usual
+    return usual
 
 # %% ../nbs/workshop/base.ipynb #Brain-load_state_dict
 @patch

@@ -20,7 +20,7 @@ from plasticish.consolidation import (
     RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, blended, class_error, firings,
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
-from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
+from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
 from .experts import ExpertPool, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
@@ -31,7 +31,7 @@ from plasticish.sparse_layer import (
     LayerStack, NeuromodulatedBlock, PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify,
     k_winners, own_classes, sparse_code,
 )
-from .unlabelled import InputShift, far_rank
+from .unlabelled import CalmRows, InputShift
 
 # %% ../nbs/05_brain.ipynb #compress
 def compress(
@@ -114,6 +114,7 @@ class TriarchicBrain(Brain):
         self.has_readout = not published
         if self.has_readout: self._make_timescales(out_size)
         self.drift, self.late = DriftDetector(out_size), LabelQueue(in_size)
+        self.inputs, self.shift, self.calm = SequentialAlarm(), InputShift(in_size, out_size, temperature=8.), CalmRows(in_size)
         self.register_buffer('active', torch.zeros((), dtype=torch.float32)) # neurons that fired per input, last batch
         self.to(device)
 
@@ -180,6 +181,15 @@ def forward(self:TriarchicBrain,
     idx, val = self.base.encode(f)
     return self._scores(f)[0], densify(idx, val, self.hidden_size)
 
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-answer
+@patch
+@in_turn
+def answer(self:TriarchicBrain,
+    f:Tensor, # what `features` gave [B,D]
+)->Tensor: # class shares [B,C], rows sum to 1
+    "The answer as shares of the classes"
+    return self._scores(f)[0].softmax(1)
+
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-predict
 @patch
 @no_grad
@@ -208,7 +218,9 @@ def _step_(self:TriarchicBrain, x, y, mode):
     base.compete_(z, y, idx, base.temporary if in_storm else ~base.temporary)
     self.context.decay_()
     if in_storm: self.context.learn_(idx, val, class_error(scores, y))
-    elif base.adapt_metric_(x, y): z = base.whiten(x)
+    else:
+        self.calm.take_(F.normalize(x, dim=1), y)
+        if base.adapt_metric_(x, y): z = base.whiten(x)
     who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, in_storm)
     for part in (core, self.context): part.clear_(who)
     created = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
@@ -261,7 +273,6 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
     lasting_parts = 'vote', 'near vote', 'readout'
     _calibration:tuple = 0, -1, None # ids given, rows of the last fit, and what sets were calibrated on then
-    _usual:tuple = 0, None, None # ids given, whitening, and distances of stored items then
 
     @ordinary
     def __init__(self,
@@ -741,23 +752,21 @@ def _calibrated(self:PlasticBrain):
 def _drop_caches(self:PlasticBrain):
     for name in '_calibration', '_usual': self.__dict__.pop(name, None)
 
-# %% ../nbs/05_brain.ipynb #PlasticBrain-observe
+# %% ../nbs/05_brain.ipynb #Brain-_watched
 @patch
-@no_grad
-@whole
-def observe(self:PlasticBrain,
-            x:Tensor # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
-           )->Tensor: # class shares [B,C]
-    "A step without labels: answer, and follow the inputs while they have changed; nothing is stored or learned"
-    f, own = all_rows(self.features(x), torch.full((len(x),), ranks()[0]))
-    u, usual, own = F.normalize(f, dim=1), self._usual_distances(), own == ranks()[0]
-    if usual is None: return self.answer(f[own])
-    metric, means = self.memory.metric, self.memory.metric.class_means
-    if not self.inputs.watch_(far_rank(torch.cdist(metric.whiten(u), metric.whiten(means)).square(), usual)):
-        self.shift.reset_()
-        return self.answer(f[own])
-    known = lambda u: all_rows(self.answer(u[my_slice(len(u))]))[0]
-    return self.shift.follow_(u, known, means, metric.whiten)[own]
+def _watched(self:PlasticBrain):
+    "Its metric, the rows stored so far, and what gives unit features and labels of items of calm"
+    m = self.memory
+    def rows():
+        calm = (~m.temporary[:m.count]).nonzero()[:, 0]
+        slots = calm[balanced_rows(m.labels[calm], 4096)]
+        return self._stored(slots), m.labels[slots]
+    return m.metric, int(m.counters[2]), rows
+
+@patch
+def _watched(self:TriarchicBrain):
+    "Its metric, the rows learned in calm, and what gives a sample of them"
+    return getattr(self.base, 'metric', None), int(self.calm.counters[0]), self.calm.kept
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-get_stats
 @patch

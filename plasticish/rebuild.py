@@ -12,8 +12,6 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 from .common import before_change, log
-from .experts import balanced_rows
-from .unlabelled import left_out_distance
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild
 class Rebuild(nn.Module):
@@ -90,21 +88,6 @@ def _stored(self:Rebuild, slots):
     "Features in these slots, whichever process holds them [n,D]"
     m = self.memory
     return m.from_all(slots, m.values(slots[m.local_slots(slots)]))
-
-# %% ../nbs/workshop/rebuild.ipynb #Rebuild-_usual_distances
-@patch
-def _usual_distances(self:Rebuild):
-    "Squared distances of stored items to the class means, as if they were not stored [n,C]; None of fewer than 64"
-    m, came = self.memory, int(self.memory.counters[2])
-    calm = (~m.temporary[:m.count]).nonzero()[:, 0]
-    if m.metric is None or len(calm) < 64: return None
-    then, whitener, usual = self._usual
-    if whitener is m.metric.whitener and 10*(came - then) <= then: return usual
-    slots = calm[balanced_rows(m.labels[calm], 4096)]
-    z, means = m.metric.whiten(self._stored(slots)), m.metric.whiten(m.metric.class_means)
-    usual = left_out_distance(torch.cdist(z, means).square(), m.labels[slots], m.metric.count, self.in_dim)
-    self._usual = came, m.metric.whitener, usual
-    return usual
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_remap
 @patch

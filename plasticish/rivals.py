@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'Ridge', 'RanPAC', 'Standardise', 'Softmax', 'OnlineEWC',
-           'Replay', 'Joint', 'RanPACSearch', 'RecursiveLeastSquares', 'KLDA', 'StreamingQDA', 'FeCAM', 'SamKNN']
+           'Replay', 'Joint', 'RanPACSearch', 'RecursiveLeastSquares', 'KLDA', 'StreamingQDA', 'FeCAM', 'SamKNN',
+           'WhitenedLDA', 'T3A', 'LAME']
 
 # %% ../nbs/workshop/rivals.ipynb #imports
 import math
@@ -110,7 +111,8 @@ class Neighbours(Learner):
 # %% ../nbs/workshop/rivals.ipynb #StreamingLDA
 class StreamingLDA(ClassMean):
     "Streaming linear discriminant analysis (Hayes & Kanan 2020), with exact within-class covariance"
-    name, late = 'streaming LDA', ('shrinkage',)
+    name = 'streaming LDA'
+    late:tuple[str, ...] = ('shrinkage',)
     def __init__(self,
         in_dim, n_classes, seed=0,
         shrinkage=1e-2): # share of the identity in the covariance
@@ -119,12 +121,15 @@ class StreamingLDA(ClassMean):
     def learn(self, x, y):
         super().learn(x, y)
         self.second.addmm_(x.double().T, x.double()); self.stale = True
+    def within(self):
+        "Class means [C,D] and shrunk covariance within classes [D,D], both float64"
+        mu = self.total/self.count.clamp(min=1)[:, None]
+        within = (self.second - self.total.T @ mu)/self.count.sum()
+        ridge = (self.shrinkage*within.trace()/self.in_dim).clamp(min=1e-12)     # one row a class has no covariance
+        return mu, (1 - self.shrinkage)*within + ridge*torch.eye(self.in_dim)
     def solve(self):
         "Weights [C,D] and biases [C] of the linear discriminant"
-        mu = self.total/self.count.clamp(min=1)[:, None]                                                 # [C,D]
-        within = (self.second - self.total.T @ mu)/self.count.sum()                                      # [D,D]
-        ridge = (self.shrinkage*within.trace()/self.in_dim).clamp(min=1e-12)     # one row a class has no covariance
-        within = (1 - self.shrinkage)*within + ridge*torch.eye(self.in_dim)
+        mu, within = self.within()
         w = torch.linalg.solve(within, mu.T).T
         return w.float(), (-(w*mu).sum(1)/2).float()
     def scores(self, x):
@@ -670,3 +675,57 @@ def _centres(X, draw, steps=5):
         total = np.zeros_like(M); np.add.at(total, home, X)
         M = np.where(n[:, None] > 0, total/np.maximum(n, 1)[:, None], M)
     return M
+
+# %% ../nbs/workshop/rivals.ipynb #WhitenedLDA
+class WhitenedLDA(StreamingLDA):
+    "A linear discriminant in features whose covariance within classes is the identity"
+    def head(self,
+        x:Tensor # features [B,D]
+    ) -> tuple: # (whitened features [B,D], discriminants [B,C])
+        "What those that adapt without labels begin with"
+        if self.stale:
+            mu, within = self.within()
+            self.factor, self.stale = torch.linalg.cholesky(within), False
+            self.templates, self.sets = self._whiten(mu), None
+        z = self._whiten(x)
+        s = z @ self.templates.T - self.templates.square().sum(1)/2
+        return z, s.masked_fill(self.count == 0, -math.inf)
+    def _whiten(self, x): return torch.linalg.solve_triangular(self.factor, x.double().T, upper=False).T.float()
+
+# %% ../nbs/workshop/rivals.ipynb #T3A
+class T3A(WhitenedLDA):
+    "Templates adjusted without labels when it is asked (Iwasawa & Matsuo 2021)"
+    name, late = 'T3A', ('shrinkage', 'keep')
+    def __init__(self, in_dim, n_classes, seed=0, shrinkage=1e-2,
+        keep=20): # inputs that stay in the set of each class
+        super().__init__(in_dim, n_classes, seed, shrinkage)
+        self.keep = keep
+    def answer(self, x):
+        z, s = self.head(x)
+        first = self.sets or self.head(self.means()[self.count > 0])
+        rows, s = torch.cat([first[0], z]), torch.cat([first[1], s])
+        y, entropy = s.argmax(1), torch.special.entr(s.softmax(1)).sum(1)
+        best = torch.cat([i[entropy[i].argsort(stable=True)[:self.keep]] for c in y.unique() for i in (y == c).nonzero().T])
+        self.sets = rows[best], s[best]
+        m = torch.zeros_like(self.templates).index_add_(0, y[best], F.normalize(rows[best], dim=1))
+        return (z @ F.normalize(m, dim=1).T).masked_fill(self.count == 0, -math.inf).argmax(1)
+
+# %% ../nbs/workshop/rivals.ipynb #LAME
+class LAME(WhitenedLDA):
+    "Answers of a batch, corrected so that near inputs agree (Boudiaf et al. 2022)"
+    name, late = 'LAME', ('shrinkage', 'k')
+    def __init__(self, in_dim, n_classes, seed=0, shrinkage=1e-2,
+        k=5): # nearest inputs of the batch
+        super().__init__(in_dim, n_classes, seed, shrinkage)
+        self.k = k
+    def shares(self, x):
+        z, s = self.head(x)
+        u = F.normalize(z, dim=1)
+        near = torch.cdist(u, u).fill_diagonal_(math.inf).topk(min(self.k, len(u) - 1), largest=False).indices  # [B,k]
+        log_p = (s.softmax(1) + 1e-10).log()
+        q = log_p.softmax(1)
+        for _ in range(100):
+            was, q = q, (log_p + q[near].sum(1)).softmax(1)
+            if (q - was).abs().max() < 1e-6: break
+        return q
+    def answer(self, x): return self.shares(x).argmax(1)

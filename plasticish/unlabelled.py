@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import check_within, no_grad, ordinary
+from .common import HostBuffers, before_change, check_count, check_within, no_grad, ordinary
 
 # %% ../nbs/workshop/unlabelled.ipynb #left_out_distance
 def left_out_distance(d:Tensor, # squared distances of stored items to the class means [n,C]
@@ -33,6 +33,46 @@ def far_rank(d:Tensor, # squared distances of inputs to the class means [B,C]
     alike = home == mean[:, None]                                       # [B,n]
     alike |= alike.sum(1, keepdim=True) < 32
     return ((alike & (usual >= far[:, None])).sum(1).double() + .5)/(alike.sum(1) + 1)
+
+# %% ../nbs/workshop/unlabelled.ipynb #CalmRows
+class CalmRows(HostBuffers):
+    "A uniform sample of the rows that were learned in calm (Vitter 1985)"
+    large = 'rows',
+
+    @ordinary
+    def __init__(self,
+                 dim:int, # width D of the rows
+                 size:int=4096, # rows kept
+                 device='cpu' # where they are kept
+                ):
+        super().__init__()
+        check_count(dim, 'dim'); check_count(size, 'size')
+        self.register_buffer('rows', torch.zeros(0, dim, dtype=torch.float16, device=device)) # [0 or size,D]
+        self.register_buffer('labels', torch.full((size,), -1, dtype=torch.int64, device=device)) # -1: empty
+        self.register_buffer('counters', torch.zeros(1, dtype=torch.int64)) # rows offered so far
+
+    def kept(self)->tuple: # (rows [n,D], labels [n])
+        "What is in the sample"
+        n = min(int(self.counters[0]), len(self.labels))
+        return self.rows[:n].float(), self.labels[:n]
+
+# %% ../nbs/workshop/unlabelled.ipynb #CalmRows-take_
+@patch
+@no_grad
+def take_(self:CalmRows,
+          u:Tensor, # unit features [B,D]
+          y:Tensor # their labels [B]
+         ):
+    "Offer rows to the sample"
+    N, came = len(self.labels), int(self.counters[0])
+    if not len(self.rows): self.rows = self.rows.new_zeros(N, self.rows.shape[1])
+    g, n = torch.Generator().manual_seed(came), torch.arange(came, came + len(y))
+    place = torch.where(n < N, n, (torch.rand(len(n), generator=g, dtype=torch.float64)*(n + 1)).long())
+    last = {at: i for i, at in enumerate(place.tolist()) if at < N} # a place that is drawn twice takes the later row
+    at, i = (torch.tensor(list(v), dtype=torch.int64, device=u.device) for v in (last, last.values()))
+    before_change(self.rows, at)
+    self.rows[at], self.labels[at] = u[i].half(), y[i]
+    self.counters[0] += len(y)
 
 # %% ../nbs/workshop/unlabelled.ipynb #InputShift
 class InputShift(nn.Module):
@@ -115,3 +155,21 @@ def validate(self:InputShift):
         raise ValueError('the sums of a shift do not fit each other')
     check_within(self.count, 0, 1e9, 'inputs of a shift')
     check_within(self.moved.norm(dim=1) - 2.01*self.count, -1e12, 1e-3, 'lengths of a shift')
+
+# %% ../nbs/workshop/unlabelled.ipynb #CalmRows-validate
+@patch
+def _load_from_state_dict(self:CalmRows, state, prefix, *args):
+    if not any(k.startswith(prefix) for k in state): # written before there was one
+        state.update({prefix + k: b for k, b in CalmRows(self.rows.shape[1], len(self.labels)).state_dict().items()})
+    if prefix + 'rows' in state: self.rows = torch.zeros_like(state[prefix + 'rows'], device=self.labels.device)
+    HostBuffers._load_from_state_dict(self, state, prefix, *args)
+
+@patch
+def validate(self:CalmRows):
+    "Raise `ValueError` if the sample does not fit its labels"
+    N, n = len(self.labels), int(self.counters[0])
+    there = self.labels >= 0
+    if self.rows.ndim != 2 or len(self.rows) not in (0, N) or n < 0 or there.any() and not len(self.rows) \
+            or not there[:n].all() or there[n:].any():
+        raise ValueError('the sample of calm rows does not fit its labels')
+    check_within(self.rows.float(), -1.1, 1.1, 'features of the sample of calm rows')

@@ -43,7 +43,15 @@ def live(brain, stream, asked):
         out['forgotten'] = brain.forget(phase='odd')
         out['percent'] = brain.evaluate([asked])
     out['labels'] = all_rows(brain.predict(x[m]))[0]
+    out['observed'] = [observed(brain, n, far) for far in (0., 3., 0.) for n in (64, 33, 1, 200, 200)]
     return out | dict(state={k: v.clone() for k, v in brain.state_dict().items()})
+
+def observed(brain, n, far):
+    "Shares of inputs without labels that have moved by `far`, and whether that raised an alarm"
+    g = torch.Generator().manual_seed(n)
+    means = torch.randn(6, 32, generator=torch.Generator().manual_seed(0))
+    x = (means[torch.randint(6, (n,), generator=g)] + .8*torch.randn(n, 32, generator=g)).relu() + far*torch.rand(32, generator=torch.Generator().manual_seed(1))
+    return all_rows(brain.observe(x[my_slice(n)]))[0], brain.inputs.alarm
 
 def brains(out):
     "Every kind of brain lives, is saved, and lives on in another"

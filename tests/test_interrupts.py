@@ -59,6 +59,16 @@ def triarchic(**kw):
     b.defer(data(6, 3)[0])
     return b
 
+def watching(make, far=None):
+    "A brain that knows what is usual and, if `far` is given, has observed inputs that moved so far"
+    b = make()
+    for i in range(5): (b.update_batch if isinstance(b, TriarchicBrain) else b.train_step)(*data(20, i))
+    if far: b.observe(data(60)[0] + far)
+    assert b.inputs.alarm == bool(far) and b._usual_distances() is not None
+    return b
+
+WATCHED = {'plastic': lambda: PlasticBrain(D, 16, 4, 2, 200, 5, None, readout=ReadoutConfig(n_neurons=32)), 'triarchic': lambda: TriarchicBrain(D, 32, C, 4)}
+
 def bank(**kw):
     b = EpisodicMemoryBank(D, 30, 5, None, metric=PlasticMetric(D), **kw)
     b.update(*data(20), 'p0'); b.update(*data(6, 1), 'p1', temporary=True); b.contains(*data(4))
@@ -85,6 +95,8 @@ CALLS = {
     'published': (lambda: plastic(published=True), {'train_step': lambda o: o.train_step(X, Y), 'consolidate': lambda o: o.consolidate()}),
     'triarchic': (triarchic, {'update_batch': lambda o: o.update_batch(X, Y), 'panic': lambda o: o.update_batch(X, Y, 'panic'), 'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
     'published triarchic': (lambda: triarchic(published=True), {'update_batch': lambda o: o.update_batch(X, Y)}),
+    **{f'watching {k}': (lambda make=make: watching(make), {'the alarm rises': lambda o: o.observe(5 - X.repeat(5, 1)), 'calm': lambda o: o.observe(X)}) for k, make in WATCHED.items()},
+    **{f'{k} that follows': (lambda make=make: watching(make, 5.), {'goes on': lambda o: o.observe(X + 5), 'calm comes back': lambda o: o.observe(X.repeat(30, 1))}) for k, make in WATCHED.items()},
     'ring': (bank, {'update': lambda o: o.update(X, Y, 'new'), 'forget': lambda o: o.forget(label=1), 'clear': lambda o: o.clear(), 'refresh': lambda o: o.refresh()}),
     'indexed': (lambda: bank(store=BankConfig(index='flat')), {'update': lambda o: (o(X), o.update(X, Y, 'new')), 'forget': lambda o: (o(X), o.forget(label=1)), 'reindex': lambda o: o.reindex()}),
     'classifier': (classifier, {'partial_fit': lambda o: o.partial_fit(5*X.numpy() - 3, Y.numpy()), 'fit': lambda o: o.fit(X.numpy(), Y.numpy() + 7)}),
@@ -102,6 +114,17 @@ def all_of(o):
     out = o(x)
     bank = o if isinstance(o, EpisodicMemoryBank) else getattr(o, 'memory', None)
     return {**{k: v.clone() for k, v in o.state_dict().items()}, 'answer': out[0] if isinstance(out, tuple) else out, 'known': None if bank is None or bank.input_dim > D else bank.contains(*data(20)).tolist()}
+
+def test_what_is_tried_is_what_it_is_called():
+    "In these calls of `observe` the alarm rises, stays, and ends"
+    for kind, name, before, after in [(f'watching {k}', 'the alarm rises', False, True) for k in WATCHED] + [(f'watching {k}', 'calm', False, False) for k in WATCHED] \
+            + [(f'{k} that follows', 'goes on', True, True) for k in WATCHED] + [(f'{k} that follows', 'calm comes back', True, False) for k in WATCHED]:
+        make, calls = CALLS[kind]
+        o = make()
+        assert o.inputs.alarm == before
+        calls[name](o)
+        assert o.inputs.alarm == after, (kind, name)
+        assert after == bool(o.shift.count.any()), (kind, name)
 
 def check_free(o):
     "No lock is held, and Ctrl-C works as before"
