@@ -1,5 +1,5 @@
 """What a page of the site must have, checked in the notebooks and the style sheet, without Quarto and in a second: an opening in prose, prose under every heading before
-a signature, an alternative text for every picture, lines of code that fit, stored tables without NaN or long decimals, at most 1 MB, links that lead somewhere,
+a signature, classes before their methods, an alternative text for every picture, lines of code that fit, stored tables without NaN or long decimals, at most 1 MB, links that lead somewhere,
 anchors of pictures, versions in step, and colours of our own with a contrast of 4.5 to 1. Prints what is missing and fails if anything is."""
 import configparser
 import json
@@ -42,6 +42,15 @@ def shown(cell):
     return cell['cell_type'] == 'code' and bool(EARLY.search(source(cell))) and bool(re.search(r'^(def|class) [a-zA-Z]', source(cell), re.M))
 
 
+def early_methods(cells):
+    "Methods that a page shows before the class that it defines"
+    text = [source(c) if shown(c) or c['cell_type'] == 'code' and HIDDEN.search(source(c)) else '' for c in cells]
+    at = {name: i for i, t in reversed(list(enumerate(text))) for name in re.findall(r'^class (\w+)', t, re.M)}
+    for i, t in enumerate(text):
+        for method, name in re.findall(r'^@patch(?:\(.*?\))?\n(?:@.+\n)*def (\w+)\(\s*\w+: *(\w+)', t, re.M):
+            if at.get(name, i) > i: yield f'{name}.{method} stands before its class'
+
+
 def of_page(cells, page):
     "What a page lacks as a whole: its opening, and prose between a heading and the first signature under it"
     first, *rest = cells
@@ -52,6 +61,7 @@ def of_page(cells, page):
     for c in cells[1:]:
         if c['cell_type'] == 'markdown': bare = source(c).strip() if re.fullmatch(r'#+ [^\n]+', source(c).strip()) else None
         elif shown(c) and bare: yield f'{bare!r}: a signature before any prose'; bare = None
+    yield from early_methods(cells)
     limit = SHORT.get(page)
     if limit:
         for c in cells:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-import torch
+import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .checkpoint import CheckpointError, read_brain, save_brain
@@ -18,7 +18,7 @@ from plasticish.common import (
     at_a_glance, check_count, check_labels, check_moved, glance_card, in_turn, load_whole, no_grad, snapshot, whole,
 )
 from .distributed import all_rows, all_sum, check_targets, my_slice, ranks
-from .experts import telling_rows
+from .experts import TODAY, followed, log_shares, specialist, telling_rows, widened
 from .late import LabelQueue, check_tickets
 
 # %% ../nbs/workshop/base.ipynb #TriarchicConfig
@@ -86,6 +86,10 @@ class Brain(nn.Module):
     classes:list|None = None # names of the classes, in the order of their labels
     id:str|None = None # given when it is first saved
     origin:dict|None = None # when it began, and what it learned since
+    has_readout:bool = False # has it readouts that forget? Then `recent` and their pool `today`
+    lasting_parts:tuple = ('answer',) # names of the parts that do not forget
+    recent:Any
+    today:Any
     late:LabelQueue # inputs that wait for their labels
     drift:Any # a `DriftDetector`
     inputs:Any # a `SequentialAlarm`, where inputs without labels are watched
@@ -102,6 +106,7 @@ class Brain(nn.Module):
     features:Callable # images or features -> what it senses
     _seen:Callable # images or features -> checked features
     _facts:Callable # () -> what it shows at a glance
+    _make_timescales:Callable # (classes, device): gives it `recent` and `today`
 
     def __init_subclass__(cls): cls.kinds[cls.__name__] = cls
 
@@ -142,6 +147,43 @@ def ask(self:Brain,
     x = self._seen(x)
     said = self(x)
     return telling_rows(self.features(x), said[0].softmax(1) if isinstance(said, tuple) else said, n)
+
+# %% ../nbs/workshop/base.ipynb #Brain-followed
+@patch
+def _followed(self:Brain, lasting, scores):
+    "The lasting answer as today's rows correct it, and the shares of lasting answer and timescales [B,C,1+L]"
+    C = lasting.shape[1]
+    known = widened(self.recent.known, C)
+    recent = specialist(widened(scores, C), known, lasting)
+    shares = followed(lasting, recent, self.today.weight, known[TODAY], self.today.trust)
+    return shares, torch.stack([lasting, *recent], -1)
+
+@patch
+def _follow(self:Brain, parts, judged, f, y):
+    "Weigh the timescales by what they said of the new rows with labels `judged`, and let them learn the batch"
+    C = max(parts.shape[1], int(y.max()) + 1)
+    parts, known = F.pad(parts, (0, 0, 0, C - parts.shape[1])), widened(self.recent.known, C)[TODAY]
+    self.today.update_(log_shares(parts), judged, known)
+    self.recent.take_in_(f, y)
+
+# %% ../nbs/workshop/base.ipynb #Brain-experts
+@patch
+@in_turn
+def experts(self:Brain)->list: # of dicts: name, weight now, memory in rows (None: it does not forget)
+    "The parts of the answer, and how far each is trusted now"
+    if not self.has_readout: return [dict(name=self.lasting_parts[0], weight=1., memory=None)]
+    rows = [round(1/(1 - d)) for d in self.recent.decays]
+    named = [(p, None) for p in self.lasting_parts] + [(f'readout of {n:,} rows', n) for n in rows]
+    return [dict(name=p, weight=w, memory=n) for (p, n), w in zip(named, self._part_weights().tolist())]
+
+@patch
+def _part_weights(self:Brain):
+    "Weight of every part: that of the second pool as far as it is trusted, else that of the lasting answer"
+    alone = torch.ones(1, device=self.device)
+    if not self.has_readout: return alone
+    lasting, recent = (self.today.trust*self.today.weight).split([1, len(self.recent.decays)])
+    parts = self.lasting.weight if 'lasting' in self._modules else alone
+    return torch.cat([(lasting + 1 - self.today.trust)*parts, recent])
 
 # %% ../nbs/workshop/base.ipynb #Brain-defer
 @patch

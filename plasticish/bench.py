@@ -127,12 +127,12 @@ def bench_epochs() -> list:  # of Timing
     return [Timing(f'{len(images)} images, 2 epochs, 5 evaluations: images looked at again', again, 0, unit='')]
 
 def bench_import(rounds:int=3) -> list:  # of Timing
-    "Seconds that all public names take on top of torch and torchvision, the least of several fresh processes"
-    code = ('import time, torch, torchvision; t = time.perf_counter(); import plasticish; '
-            '[getattr(plasticish, n) for n in plasticish.__all__]; print(time.perf_counter() - t)')
+    "Processor seconds of all public names on top of torch and torchvision, the least of several fresh processes"
+    code = ('import time, torch, torchvision; t = time.process_time(); import plasticish; '
+            '[getattr(plasticish, n) for n in plasticish.__all__]; print(time.process_time() - t)')
     run = partial(subprocess.run, [sys.executable, '-c', code], capture_output=True, text=True, check=True)
     spent = min(float(run().stdout) for _ in range(rounds))
-    return [Timing('import of everything public, on top of torch and torchvision', spent, .5, unit='s')]
+    return [Timing('import of everything public, on top of torch and torchvision', spent, .3, unit='s')]
 
 # %% ../nbs/workshop/bench.ipynb #dense_layer
 def dense_layer(layer:NeuromodulatedBlock, x:Tensor) -> tuple:  # (output [B,D], trace)

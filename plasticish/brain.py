@@ -21,7 +21,7 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
-from .experts import ExpertPool, balanced_rows, class_thresholds, followed, log_shares, specialist
+from .experts import ExpertPool, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -29,7 +29,7 @@ from .published import PublishedPlasticStep, PublishedTriarchicStep, published_r
 from .rebuild import Rebuild
 from plasticish.sparse_layer import (
     LayerStack, NeuromodulatedBlock, PlasticMetric, PrototypeProjection, SparseProjection, code_values, densify,
-    k_winners, sparse_code,
+    k_winners, own_classes, sparse_code,
 )
 from .unlabelled import InputShift, far_rank
 
@@ -71,10 +71,20 @@ def _seen(self:Brain, x):
     if isinstance(x, Tensor) and x.ndim == 4: x = self.eye(x.to(self.device))
     return check_rows(x, self.in_dim).to(self.device)
 
+# %% ../nbs/05_brain.ipynb #Brain-_make_timescales
+@patch
+def _make_timescales(self:Brain, n_classes, device='cpu'):
+    "Readouts that forget at several rates, and the pool that weighs them against the lasting answer"
+    self.recent = RecentReadouts(self.in_dim, n_classes, self.power, device=device)
+    L = len(self.recent.decays)
+    self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), device=device) # the lasting answer and each timescale
+
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
 class TriarchicBrain(Brain):
     "A sparse base, a slow core and a fast context: structure, memory and adaptation over frozen features"
     core:Any # of `plasticish.consolidation`, or what works like one
+    base:Any # what codes the inputs
+    lasting_parts = 'core, context and the neurons\' own classes',
 
     @ordinary
     def __init__(self,
@@ -101,6 +111,8 @@ class TriarchicBrain(Brain):
         self.eyes = eyes
         self.base, self.core = self._parts(parts.base, parts.core)
         self.context = ContextWeights(hidden_size, out_size)
+        self.has_readout = not published
+        if self.has_readout: self._make_timescales(out_size)
         self.drift, self.late = DriftDetector(out_size), LabelQueue(in_size)
         self.register_buffer('active', torch.zeros((), dtype=torch.float32)) # neurons that fired per input, last batch
         self.to(device)
@@ -138,14 +150,35 @@ def get_sparse_h(self:TriarchicBrain,
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-forward
 @patch
+def _winners(self:TriarchicBrain, z):
+    "Winners [B,k], their activations [B,k] and code values [B,k], of inputs as the base takes them"
+    idx, top = k_winners(self.base.activate(z), min(self.sparsity_k + 1, self.hidden_size))
+    k = self.sparsity_k
+    return idx[:, :k].contiguous(), top[:, :k], code_values(top[:, :k], top[:, -1:])
+
+@patch
+def _scores(self:TriarchicBrain, f, code=None):
+    "Class scores of all parts, of what lasts alone, and the shares of lasting answer and timescales [B,C,1+L]"
+    if self.published:
+        code = self.base.encode(f)
+        core = self.core(*code)
+        return core + self.context(*code), core, None
+    idx, h, val = self._winners(self.base.whiten(f)) if code is None else code
+    slow = self.core(idx, val) + own_classes(self.base.label[idx], h, self.out_size)
+    lasting = (slow + self.context(idx, val)).softmax(1)
+    shares, parts = self._followed(lasting, self.recent(f))
+    return shares.clamp(min=1e-12).log(), slow, parts
+
+@patch
 @no_grad
 @in_turn
 def forward(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
 ): # (logits [B,C], sparse_h [B,H])
-    "Class scores of core and context together, and the sparse code they were read from"
-    code = self.encode(x)
-    return self.core(*code) + self.context(*code), densify(*code, self.hidden_size)
+    "Class scores, whose softmax is the answer, and the sparse code they were read from"
+    f = self.features(x)
+    idx, val = self.base.encode(f)
+    return self._scores(f)[0], densify(idx, val, self.hidden_size)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-predict
 @patch
@@ -153,36 +186,35 @@ def forward(self:TriarchicBrain,
 @in_turn
 def predict(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
-    memory:bool=False, # core alone
+    memory:bool=False, # what lasts alone: the core and the neurons' own classes
 )->Tensor: # labels [B]
     "The most likely class of each input"
-    code = self.encode(x)
-    return (self.core(*code) if memory else self.core(*code) + self.context(*code)).argmax(1)
+    return self._scores(self.features(x))[1 if memory else 0].argmax(1)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_step_
 @patch
 def _step_(self:TriarchicBrain, x, y, mode):
-    base, core, k = self.base, self.core, self.sparsity_k
+    base, core = self.base, self.core
     z = base.whiten(x)
-    idx, top = k_winners(base.activate(z), min(k+1, self.hidden_size))
-    x, y, z, idx, top = all_rows(x, y, z, idx, top)
-    idx, val = idx[:, :k].contiguous(), code_values(top[:, :k], top[:, -1:])
+    x, y, z, *code = all_rows(x, y, z, *self._winners(z))
+    idx, top, val = code
     base.observe_(idx)
-    logits = core(idx, val) + self.context(idx, val)
+    scores, _, parts = self._scores(x, code)
     permanent = val*~base.temporary[idx]
     in_storm = self.drift.update_(margin(core(idx, permanent), y), y) or mode == 'panic'
     if self.drift.lasted: base.temporary.zero_()
     only = base.temporary if in_storm else None
-    core.learn_(idx, val if in_storm else permanent, y, logits, only)
+    core.learn_(idx, val if in_storm else permanent, y, scores, only)
     base.compete_(z, y, idx, base.temporary if in_storm else ~base.temporary)
     self.context.decay_()
-    if in_storm: self.context.learn_(idx, val, class_error(logits, y))
+    if in_storm: self.context.learn_(idx, val, class_error(scores, y))
     elif base.adapt_metric_(x, y): z = base.whiten(x)
     who = base.recruit_(z, y, top[:, 0], core.importance.amax(1) > .5, in_storm)
     for part in (core, self.context): part.clear_(who)
     created = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
     if len(who): core.learn_(*created, base.label[who], core(*created), only)
-    return logits, val, y
+    self._follow(parts, y, x, y)
+    return scores, val, y
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
 @patch
@@ -210,7 +242,7 @@ def get_memory_accuracy(self:TriarchicBrain,
     x:Tensor, # features [B,D] or images [B,3,H,W]
     y:Tensor, # labels [B]
 )->float: # fraction right
-    "Accuracy of the core alone: what would be left if the context faded now"
+    "Accuracy of what lasts: the core and the neurons' own classes, without context and timescales"
     guess = self.predict(x, memory=True)
     return (guess == check_labels(y, self.out_size, len(guess)).to(guess.device)).float().mean().item()
 
@@ -227,6 +259,7 @@ def get_stats(self:TriarchicBrain)->dict: # name -> number
 # %% ../nbs/05_brain.ipynb #PlasticBrain
 class PlasticBrain(Brain, Rebuild, LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
+    lasting_parts = 'vote', 'near vote', 'readout'
     _calibration:tuple = 0, -1, None # ids given, rows of the last fit, and what sets were calibrated on then
     _usual:tuple = 0, None, None # ids given, whitening, and distances of stored items then
 
@@ -294,10 +327,8 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)
     self.storm_readout = PlasticReadout(D, C, wait=1024, device=device) # the readout of storms
-    self.recent = RecentReadouts(D, C, self.power, device=device)
     self.lasting = ExpertPool([.4, .2, 5.], [10., 10., .1], device=device) # vote, near vote, readout
-    L = len(self.recent.decays)
-    self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), device=device) # the lasting answer and each timescale
+    self._make_timescales(C, device)
     self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
     self.inputs, self.shift = SequentialAlarm().to(device), InputShift(D, C, device=device)
     self.register_buffer('created', torch.zeros((), dtype=torch.int64, device=device))
@@ -351,12 +382,6 @@ def _readouts(self:PlasticBrain):
     return [self.readout, self.storm_readout] if had_storm else [self.readout]
 
 # %% ../nbs/05_brain.ipynb #widened
-def widened(t:Tensor, # [...,C]
-            n:int # columns wanted
-           )->Tensor: # [...,n]
-    "`t` with columns of zeros for classes it does not know"
-    return F.pad(t, (0, n - t.shape[-1]))
-
 def mix(a:Tensor, b:Tensor, # class scores [B,C], [B,C']
         share:Tensor # of b [B,1]
        )->Tensor: # [B,max(C,C')]
@@ -386,7 +411,7 @@ def answer(self:PlasticBrain,
     return self._scores(f, mode)[0]
 
 # %% ../nbs/05_brain.ipynb #near
-NEAR, TODAY = 5, 1 # neighbours of the second vote; the timescale that says which classes today's rows show
+NEAR = 5 # neighbours of the second vote
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judge
 @patch
@@ -398,11 +423,8 @@ def _scores(self:PlasticBrain, f, mode):
         return shares, shares, shares[..., None]
     evidence, calm = self._evidence(f, codes)
     lasting = self.lasting(evidence)
-    C = lasting.shape[1]
-    known = widened(self.recent.known, C)
-    recent = specialist(widened(self.recent(f), C), known, lasting)
-    shares = followed(lasting, recent, self.today.weight, known[TODAY], self.today.trust)
-    return shares, shares if calm is None else calm, torch.stack([lasting, *recent], -1)
+    shares, parts = self._followed(lasting, self.recent(f))
+    return shares, shares if calm is None else calm, parts
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch
@@ -553,14 +575,6 @@ def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     return right
 
 @patch
-def _follow(self:PlasticBrain, parts, judged, f, y):
-    "Weigh the timescales by what they said of the new rows with labels `judged`, and let them learn the batch"
-    C = max(parts.shape[1], int(y.max()) + 1)
-    parts, known = F.pad(parts, (0, 0, 0, C - parts.shape[1])), widened(self.recent.known, C)[TODAY]
-    self.today.update_(log_shares(parts), judged, known)
-    self.recent.take_in_(f, y)
-
-@patch
 def _unseen(self:PlasticBrain, f, y, in_storm):
     "Which rows the memory does not hold yet [B]"
     new = ~self.memory.contains(f, y)
@@ -651,26 +665,6 @@ def forget(self:PlasticBrain,
     self._fit_readouts(RIDGES)
     self._drop_caches()
     return n
-
-# %% ../nbs/05_brain.ipynb #parts
-PARTS = 'vote', 'near vote', 'readout'
-
-# %% ../nbs/05_brain.ipynb #PlasticBrain-explain
-@patch
-@in_turn
-def experts(self:PlasticBrain)->list: # of dicts: name, weight now, memory in rows (None: it does not forget)
-    "The parts of the answer, and how far each is trusted now"
-    if not self.has_readout: return [dict(name='vote', weight=1., memory=None)]
-    rows = [round(1/(1 - d)) for d in self.recent.decays]
-    named = [(p, None) for p in PARTS] + [(f'readout of {n:,} rows', n) for n in rows]
-    return [dict(name=p, weight=w, memory=n) for (p, n), w in zip(named, self._part_weights().tolist())]
-
-@patch
-def _part_weights(self:PlasticBrain):
-    "Weight of every part: that of the second pool as far as it is trusted, else that of the lasting answer [3+L]"
-    if not self.has_readout: return torch.ones(1, device=self.device)
-    lasting, recent = (self.today.trust*self.today.weight).split([1, len(self.recent.decays)])
-    return torch.cat([(lasting + 1 - self.today.trust)*self.lasting.weight, recent])
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-explain-parts
 @patch
@@ -793,6 +787,14 @@ def _as_before_experts(self:PlasticBrain, state, prefix):
     new = PlasticBrain(self.in_dim, 1, 1, 0, 1, num_classes=self.num_classes, vote=VoteConfig(power=self.power))
     for k, v in new.state_dict().items():
         if k.split('.')[0] in ('recent', 'lasting', 'today', 'alarm_id') or k.endswith('.ridge'): state[prefix + k] = v
+
+# %% ../nbs/05_brain.ipynb #TriarchicBrain-_load_from_state_dict
+@patch
+def _load_from_state_dict(self:TriarchicBrain, state, prefix, *args):
+    if self.has_readout and not any(k.startswith(prefix + 'recent.') for k in state): # of a brain without timescales
+        new = TriarchicBrain(self.in_size, 1, self.out_size, 1, parts=TriarchicConfig(power=self.power)).state_dict()
+        state.update({prefix + k: v for k, v in new.items() if k.split('.')[0] in ('recent', 'today')})
+    nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-validate
 @patch

@@ -5,7 +5,7 @@
 # %% ../nbs/workshop/checkpoint.ipynb #imports
 from __future__ import annotations
 import datetime, hashlib, json, math, secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
@@ -15,10 +15,11 @@ from plasticish.common import (
 )
 
 # %% auto #0
-__all__ = ['CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
+__all__ = ['PART', 'CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #format
-FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 2, 2**32  # version 2 leaves out zeros
+# version 2 leaves out zeros, 3 keeps large tensors in parts
+FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 3, 2**32
 
 # %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says why and what to do"
@@ -46,7 +47,7 @@ def _without_zeros(x):
     if x.nbytes < 2**16 or x.element_size() not in _BITS: return None
     flat = x.reshape(-1)
     used = flat.view(_BITS[x.element_size()]) != 0
-    if used.count_nonzero() > len(flat)//2: return None
+    if used.count_nonzero() > .75*len(flat): return None
     return flat[used], torch.from_numpy(np.packbits(used.numpy()))
 
 def _with_zeros(values, mask, shape):
@@ -195,7 +196,8 @@ def run_files(
 )->list[Path]: # sorted; empty where no run is
     "The files of a run that exist in `folder`, the lock aside"
     there = [Path(folder)/n for n in (*RUN_FILES, 'journal.jsonl')]
-    there += [p for kind in ('json', 'safetensors') for p in Path(folder).glob(f'checkpoint-*.{kind}')]
+    kinds = 'checkpoint-*.json', 'checkpoint-*.safetensors', 'part-*.safetensors'
+    there += [p for kind in kinds for p in Path(folder).glob(kind)]
     return sorted(p for p in there if p.is_symlink() or p.exists() and not p.is_dir())
 
 def remove_run(
@@ -203,6 +205,48 @@ def remove_run(
 ):
     "Delete the files of the run in `folder`, `config.json` last"
     for p in sorted(run_files(folder), key=lambda p: p.name == 'config.json'): p.unlink(missing_ok=True)
+
+# %% ../nbs/workshop/checkpoint.ipynb #parts
+PART = 2**22  # bytes
+
+def _part_file(folder, name):
+    "The file of a part; raises `ValueError` for a name that is no checksum"
+    if not isinstance(name, str) or len(name) != 64 or not set(name) <= set('0123456789abcdef'):
+        raise ValueError(f'a part is named {name!r:.40}')
+    return Path(folder)/f'part-{name}.safetensors'
+
+def _write_part(folder, rows):
+    "Write rows to the file that bears their checksum, unless it is there and whole; that name"
+    from safetensors.torch import save
+    data = save(dict(rows=rows.contiguous()))
+    name = hashlib.sha256(data).hexdigest()
+    file = _part_file(folder, name)
+    if file.is_symlink() or not file.is_file() or _sha(file) != name:
+        write_atomic(file, lambda tmp: tmp.write_bytes(data))
+    return name
+
+def _write_parts(folder, x):
+    "Write a tensor in parts; their names"
+    return [_write_part(folder, rows) for rows in x.split(max(1, PART//x[0].nbytes))]
+
+# %% ../nbs/workshop/checkpoint.ipynb #read-parts
+def _parts(doc):
+    "Name of a tensor -> names of its parts; raises `ValueError` for another shape"
+    parts = doc.get('parts', {})
+    if not isinstance(parts, dict) or not all(isinstance(v, list) and v for v in parts.values()):
+        raise ValueError('its parts are no lists of names')
+    return parts
+
+def _part_names(doc): return [name for names in _parts(doc).values() for name in names]
+
+def _part_bytes(folder, names): return sum(_part_file(folder, name).stat().st_size for name in names)
+
+def _read_part(folder, name):
+    "The rows in a part; raises `ValueError` if it is not what its name says"
+    from safetensors.torch import load
+    data = read_plain(_part_file(folder, name))
+    if hashlib.sha256(data).hexdigest() != name: raise ValueError(f'part {name} does not match its name')
+    return load(data)['rows']
 
 # %% ../nbs/workshop/checkpoint.ipynb #write_checkpoint
 def write_checkpoint(
@@ -220,11 +264,14 @@ def write_checkpoint(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder/f'checkpoint-{1 + max(map(_serial, list_checkpoints(folder)), default=0):08d}.json'
+        large = {k: x for k, x in tensors.items() if x.ndim and x.nbytes > PART}
+        parts = {k: _write_parts(folder, tensors.pop(k)) for k in large}
         write_atomic(path.with_suffix('.safetensors'), lambda tmp: save_file(tensors, tmp))
         tensors_sha256 = _sha(path.with_suffix('.safetensors'))
-        doc = dict(format=FORMAT, version=VERSION, run=run, tensors_sha256=tensors_sha256, body=body)
+        doc = dict(format=FORMAT, version=VERSION, run=run, tensors_sha256=tensors_sha256, parts=parts, body=body)
         write_text_atomic(path, json.dumps({**doc, 'seal': _checksum(doc)}))
     except (OSError, SafetensorError) as e:
+        with suppress(OSError): _tidy(folder, len(list_checkpoints(folder)))
         raise CheckpointError(f'could not write a checkpoint to {folder}: {e}; '
                               'earlier checkpoints there are untouched') from e
     _tidy(folder, keep)
@@ -236,7 +283,10 @@ def _tidy(folder, keep):
     kept = list_checkpoints(folder)
     for p in kept[keep:]: p.unlink(missing_ok=True)
     good = {p.stem for p in kept[:keep]}
-    for p in [*folder.glob('checkpoint-*.safetensors'), *folder.glob('.checkpoint-*.tmp')]:
+    try: good |= {_part_file(folder, n).stem for p in kept[:keep] for n in _part_names(_read_json(p))}
+    except (CheckpointError, ValueError): return # whose parts these are cannot be told
+    left = 'checkpoint-*.safetensors', 'part-*.safetensors', '.checkpoint-*.tmp', '.part-*.tmp'
+    for p in (p for kind in left for p in folder.glob(kind)):
         if p.stem not in good: p.unlink(missing_ok=True)
 
 # %% ../nbs/workshop/checkpoint.ipynb #_read_json
@@ -268,7 +318,9 @@ def _verified(path, doc, most):
     check_plain(tensor_file)
     if doc.get('seal') != _checksum(doc): raise ValueError('its contents do not match their seal')
     if _sha(tensor_file) != doc['tensors_sha256']: raise ValueError('its tensors do not match their checksum')
+    if _part_bytes(path.parent, _part_names(doc)) > most: raise ValueError(f'its parts are larger than {most} bytes')
     tensors = load_file(tensor_file)
+    for k, names in _parts(doc).items(): tensors[k] = torch.cat([_read_part(path.parent, name) for name in names])
     if _size(doc['body'], tensors) > most: raise ValueError(f'its tensors would grow beyond {most} bytes')
     return _unpack(doc['body'], tensors)
 
@@ -283,7 +335,9 @@ def read_checkpoint(
     told = _config(path.parent).get('run')
     if told is not None and told != doc.get('run'):
         raise CheckpointError(f'{path} belongs to another run than config.json beside it')
-    try: return _verified(path, doc, max(most, 2*path.with_suffix('.safetensors').stat().st_size))
+    try:
+        there = path.with_suffix('.safetensors').stat().st_size + _part_bytes(path.parent, set(_part_names(doc)))
+        return _verified(path, doc, max(most, 2*there))
     except Exception as e: raise CheckpointError(f'{path} is damaged: {e}') from None
 
 # %% ../nbs/workshop/checkpoint.ipynb #_newest_good

@@ -22,12 +22,12 @@ from plasticish.checkpoint import (
     remove_run, run_files,
 )
 from plasticish.common import (
-    Table, check_plain, digest, figure_style, progress_bar, read_json, read_plain, write_text_atomic,
+    Table, check_count, check_plain, digest, figure_style, progress_bar, read_json, read_plain, write_text_atomic,
 )
 from .distributed import process_group, ranks
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
-    _files_of, _test_folder, class_indices, digits_splits, folder_splits, image_files, inverted, only_classes,
+    _files_of, _folders, _test_folder, class_indices, digits_splits, folder_splits, image_files, inverted, only_classes,
     open_image,
 )
 from .training import PhaseConfig, PlasticTrainer, Trainer
@@ -247,7 +247,7 @@ def _listing(splits, data_root):
 
 # %% ../nbs/workshop/cli.ipynb #_read_listing
 def _read_listing(out, run):
-    "What data.json of the run `run` holds; raises `ValueError`"
+    "The files that data.json of the run `run` lists, and their folder; raises `ValueError`"
     file = Path(out)/'data.json'
     try: doc = read_json(read_plain(file))
     except (OSError, ValueError) as e:
@@ -256,7 +256,7 @@ def _read_listing(out, run):
             or not all(isinstance(v, list) and len(v) == 3 for v in doc['files'].values()):
         raise ValueError(f"out: expected an object with 'run' and 'files' in {file}")
     if doc.get('run') != run: raise ValueError(f"out: {file} belongs to another run than config.json beside it")
-    return doc['files']
+    return doc['files'], str(doc.get('root', ''))
 
 # %% ../nbs/workshop/cli.ipynb #_check_listing
 def _check_listing(old, new, out):
@@ -288,7 +288,7 @@ def _continued(out, settings, files):
         if told[k] != settings[k]:
             raise ValueError(f"{k}: expected {told[k]!r}, with which the run in {out} began, got {settings[k]!r}")
     _own_checkpoints(out, told)
-    if told['run'] is not None: _check_listing(_read_listing(out, told['run']), files, out)
+    if told['run'] is not None: _check_listing(_read_listing(out, told['run'])[0], files, out)
     return told['run']
 
 def _own_checkpoints(out, settings):
@@ -306,6 +306,12 @@ def _look(splits, groups, eyes, cache_dir, verbose, storm):
     counting.remove()
     return feats, time.perf_counter() - start, sum(looked)
 
+# %% ../nbs/workshop/cli.ipynb #_measurements
+def _measurements(rows, batch_size, n_tasks):
+    "How often and with how many samples the tasks are measured while `rows` are learned"
+    interval = max(3, rows//batch_size//20)
+    return dict(eval_interval=interval, eval_samples=max(100, interval*batch_size//(4*n_tasks)))
+
 # %% ../nbs/workshop/cli.ipynb #_run_trainer
 def _run_trainer(eyes, feats, groups, settings, device, out, save_every, resume):
     "The trainer of a run, new or from the newest checkpoint in `out`"
@@ -314,10 +320,11 @@ def _run_trainer(eyes, feats, groups, settings, device, out, save_every, resume)
     brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
     brain.classes = list(settings['classes'])
     brain.eye, brain.origin = eyes, dict(begun=now(), white=settings['white'], log=[])
+    tasks = run_tasks(feats, groups)
     args:dict = dict(
         brain=brain, phases=run_phases(feats, groups, epochs, batch_size, seed, mode, storm_mode),
-        device=device, seed=seed, save_every=save_every, eval_loaders=run_tasks(feats, groups),
-        eval_interval=max(1, len(feats['train'])*epochs//batch_size//40))
+        device=device, seed=seed, save_every=save_every, eval_loaders=tasks,
+        **_measurements(len(feats['train'])*epochs, batch_size, len(tasks)))
     if resume and list_checkpoints(out): trainer = PlasticTrainer.resume(out, **args)
     else:
         trainer = PlasticTrainer(checkpoint_dir=out, **args)
@@ -333,7 +340,8 @@ def _folder_of(trainer, out, settings, files, overwrite):
         if out and 'run' not in settings and not ranks()[0]:
             _check_new(out, overwrite)
             remove_run(out)
-            write_text_atomic(Path(out)/'data.json', json.dumps(dict(run=trainer.run_id, files=files)))
+            told = dict(run=trainer.run_id, files=files, root=str(Path(settings['data_root']).resolve()))
+            write_text_atomic(Path(out)/'data.json', json.dumps(told))
             write_config(out, run=trainer.run_id, **settings)
         yield
 
@@ -410,7 +418,7 @@ def plot_run(
     seen = [(s, a) for s, a in zip(h.step, h.eval_acc) if a is not None]
     steps, acc = zip(*seen, (trainer.at['step'], trainer.accuracies[-1]))
     colors = '#0072B2', '#2CA25F', '#E69F00', '#7B2D8E', '#555555'
-    with plt.style.context(figure_style()):
+    with figure_style():
         fig, ax = plt.subplots(figsize=(7, 3))
         for task, color, dash in zip(trainer.eval_loaders, colors, ('-', '--', '-.', ':', '-')):
             ax.plot(steps, [100*a[task] for a in acc], dash, color=color, label=task)
@@ -426,12 +434,11 @@ def plot_confusion(
 ):  # a matplotlib Figure
     "Which classes were taken for which, as a share of the test images of each"
     from matplotlib.figure import Figure
-    import matplotlib.pyplot as plt
     names, M = result.trainer.brain.classes, result.confusion()
     seen = M.sum(1) > 0
     names, M = [n for n, s in zip(names, seen) if s], M[seen][:, seen]
     share, few = M/M.sum(1, keepdim=True), len(M) <= 12
-    with plt.style.context(figure_style()):
+    with figure_style():
         side = max(3, min(8, .45*len(M)))
         fig = Figure(figsize=(side + 1.5, side), layout='constrained')
         ax = fig.subplots()
@@ -649,7 +656,9 @@ def _open_images(images, eyes, white, on_error):
     for i in range(0, len(images), 64):
         batch = []
         for p in images[i:i + 64]:
-            try: batch.append((p, eyes.transform(open_image(p, white))))
+            try:
+                if not Path(p).exists(): raise ValueError(f'{p}: expected an image file, found nothing')
+                batch.append((p, eyes.transform(open_image(p, white))))
             except ValueError as e:
                 if on_error == 'raise': raise
                 batch.append((p, str(e)))
@@ -675,15 +684,17 @@ def _seeing(brain, folder):
 
 def predict_images(
     out,  # the folder of a brain
-    images,  # image files
+    images,  # image files, or folders of them
     neighbours: int = 3,  # memories to name for each answer
     device='cpu',  # where to compute
     on_error: str = 'raise',  # a file that is no image: 'raise' `ValueError`, or 'tell' in place of the answer
 ) -> list:  # a dict per image: image, label, score, scores, because; or image, error
     "Labels, scores and the memories behind them"
+    check_count(neighbours, 'neighbours')
     brain, _, settings = load_run(out, device)
     eyes, told = _seeing(brain, out), []
-    for batch in _open_images(images, eyes, settings['white'], on_error):
+    files = [f for p in images for f in (_files_of(Path(p))[0] if Path(p).is_dir() else [p])]
+    for batch in _open_images(files, eyes, settings['white'], on_error):
         good = [x for _, x in batch if not isinstance(x, str)]
         said = iter(answer_all(brain, eyes(torch.stack(good)), neighbours) if good else ())
         told += [dict(image=str(p)) | (dict(error=x) if isinstance(x, str) else next(said)) for p, x in batch]
@@ -692,7 +703,7 @@ def predict_images(
 # %% ../nbs/workshop/cli.ipynb #plasticish_predict
 @command('plasticish predict new.jpg --brain pets', 'plasticish predict *.png --brain pets --format json')
 def plasticish_predict(
-    images: list,  # image files
+    images: list,  # image files, or folders of pictures
     checkpoint: str = 'plasticish_run',  # folder of the brain (--brain)
     neighbours: int = 3,  # memories to name for each answer
     as_json: bool = False,  # the same as --format json
@@ -732,8 +743,9 @@ def _of_test(out):
     "Which file of a folder is a test picture of the run in `out`: a function of the folder and the file"
     try: told = read_config(out)
     except ValueError: return lambda file: False
-    root, files = Path(told['data_root']).resolve(), _read_listing(out, told['run']) if told['run'] else {}
-    tests = {root/name for name, (_, _, split) in files.items() if split == 'test'}
+    files, root = _read_listing(out, told['run']) if told['run'] else ({}, '')
+    roots = {Path(r).resolve() for r in (told['data_root'], root) if r}  # the second where the run was begun elsewhere
+    tests = {r/name for name, (_, _, split) in files.items() if split == 'test' for r in roots}
     return lambda file: Path(file).resolve() in tests
 
 def pictures_of(
@@ -745,6 +757,7 @@ def pictures_of(
     for s in map(Path, sources):
         if s.is_dir() and label: out += [(f, label) for f in _files_of(s)[0]]
         elif s.is_dir():
+            if not _folders(s): raise ValueError(f'label: expected one subfolder per class in {s}, or --label for all of it')
             ds = image_files(s/'train' if _test_folder(s) else s)
             out += [(f, ds.classes[c]) for f, c in zip(ds.paths, ds.labels.tolist())]
         elif not s.exists(): raise FileNotFoundError(f'expected an image file or a folder at {s}, found nothing')
@@ -795,7 +808,7 @@ def changing(
     device='cpu',  # where to compute
     keep: int = 2,  # checkpoints that stay
 ):
-    "The brain in a folder, which is saved at the end unless there was an error; nobody else may change it meanwhile"
+    "The brain in a folder, with what a killed service had confirmed; saved at the end if something was noted"
     if not Path(out).is_dir(): raise ValueError(f"brain: expected a folder with a brain in {out}, found nothing")
     with folder_lock(out):
         brain, _, settings = load_run(out, device)
@@ -803,8 +816,12 @@ def changing(
         if 'at' in told and told['at']['phase'] < len(told['phases']):
             raise ValueError(f'brain: the run in {out} is not finished: go on with it first '
                              f'(plasticish run --resume --brain {shlex.quote(str(out))})')
+        before, journal = brain.origin, Path(out)/'journal.jsonl'
+        if journal.exists(): importlib.import_module('plasticish.serve').learn_journal(brain, journal)
         yield brain, settings
+        if brain.origin is before: return
         brain.save(out, keep=keep)
+        if journal.exists(): write_text_atomic(journal, '')
 
 # %% ../nbs/workshop/cli.ipynb #note
 def note(
@@ -825,10 +842,10 @@ def learn_images(
     on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
     device='cpu',  # where to compute
     progress: bool = False,  # show a bar
-) -> dict:  # class -> learned, corrected, known: images; `skipped`: files that are no images or are test pictures
+) -> dict:  # classes: class -> learned, corrected, known; phase; skipped: no images; tests: test pictures left out
     "Teach the brain in a folder more images; raises `ValueError`, and then it is as it was"
     pairs, phase, is_test = pictures_of(sources, label), phase or f'learned {now()}', _of_test(out)
-    told, skipped = {}, [str(f) for f, _ in pairs if is_test(f)]
+    told, skipped, tests = {}, [], [str(f) for f, _ in pairs if is_test(f)]
     names = {f: n for f, n in random.Random(0).sample(pairs, len(pairs)) if not is_test(f)}
     with changing(out, device) as (brain, settings), progress_bar(progress, total=len(names), unit='img') as bar:
         for batch in _open_images(list(names), _seeing(brain, out), settings['white'], 'tell'):
@@ -841,10 +858,11 @@ def learn_images(
                 done = teach(brain, torch.stack(good), [name]*len(good), mode, phase)
                 told[name] = {k: told.get(name, {}).get(k, 0) + n for k, n in done.items()}
             bar.update(len(batch))
-        brain.consolidate()
         total = {k: sum(t[k] for t in told.values()) for k in ('learned', 'corrected')}
-        note(brain, f"learned {total['learned']}, corrected {total['corrected']} images, phase {phase}")
-    return dict(classes=told, phase=phase, skipped=skipped)
+        if any(total.values()):
+            brain.consolidate()
+            note(brain, f"learned {total['learned']}, corrected {total['corrected']} images, phase {phase}")
+    return dict(classes=told, phase=phase if any(total.values()) else None, skipped=skipped, tests=tests)
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_learn
 @command('plasticish learn new_photos --brain pets', 'plasticish learn wrong.jpg --label dog --brain pets')
@@ -864,9 +882,11 @@ def plasticish_learn(
     if quiet: return
     if format == 'json': return print(json.dumps(told, indent=1))
     columns = ['learned', 'corrected', 'known']
-    print(Table(['class', *columns], [[c, *(n[k] for k in columns)] for c, n in told['classes'].items()]))
-    if told['skipped']: print(f"{len(told['skipped'])} files left out: no images, or test pictures of the run")
-    print(f"phase: {told['phase']}")
+    rows = [[c, *(n[k] for k in columns)] for c, n in sorted(told['classes'].items())]
+    if rows: print(Table(['class', *columns], rows))
+    for what, files in (('no images', told['skipped']), ('test pictures of the run, which it never learns', told['tests'])):
+        if files: print(f"left out, {what}: {files[0]}" + f' and {len(files) - 1} more'*(len(files) > 1))
+    print(f"phase: {told['phase']}" if told['phase'] else 'nothing new: the brain is as it was')
 
 # %% ../nbs/workshop/cli.ipynb #ask_images
 def ask_images(
@@ -1010,7 +1030,9 @@ def plasticish_export(
         raise ValueError(f'file: {file[0]} is there already; choose another name, or replace it (--overwrite)')
     learned, eyes, _ = load_run(brain)
     path = export(learned, file[0], precision, eyes is not None and not features)
-    if not quiet: print(f'{path}: {path.stat().st_size/2**20:.1f} MB')
+    if quiet: return
+    print(f'{path}: {path.stat().st_size/2**20:.1f} MB; torch.export.load({str(path)!r}).module()(x) gives the share of '
+          'each class; its about.json says what x is, and names the classes')
 
 # %% ../nbs/workshop/cli.ipynb #watched_run
 def watched_run(

@@ -252,9 +252,11 @@ class Halving:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 # %% ../nbs/workshop/common.ipynb #figure_style
-def figure_style()->str:
-    "The file with the style of all figures, for `plt.style.context`"
-    return str(Path(__file__).with_name('figures.mplstyle'))
+@contextmanager
+def figure_style():
+    "Inside, matplotlib draws in the style of all figures; it is imported here, where the first picture is drawn"
+    import matplotlib.style
+    with matplotlib.style.context(str(Path(__file__).with_name('figures.mplstyle'))): yield
 
 # %% ../nbs/workshop/common.ipynb #Steered
 class HostBuffers(nn.Module):

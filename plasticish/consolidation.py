@@ -305,8 +305,9 @@ def take_in_(self:PlasticReadout,
     if suits_int8 and float(h.amax()) <= 127*self.step:
         q = int_codes(h, self.step)
         code_gram_add_(self.lateral, q, sign*self.step**2)
-        hot = F.one_hot(y, self.target.shape[1]).to(torch.int8)
-        self.target.T.add_(torch._int_mm(hot.T, q), alpha=sign*self.step)
+        # not a transposed one-hot: with one class its strides are ambiguous, and torch's product is wrong
+        hot = (torch.arange(self.target.shape[1], device=y.device)[:, None] == y).to(torch.int8)
+        self.target.T.add_(torch._int_mm(hot, q), alpha=sign*self.step)
     else:
         gram_add_(self.lateral, h.float(), sign)
         self.target.T.index_add_(0, y, h.float(), alpha=sign)

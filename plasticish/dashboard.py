@@ -8,14 +8,13 @@ import functools, html, io, math, threading, time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-import matplotlib.style, numpy as np, torch
+import numpy as np, torch
 from fastcore.basics import patch
-from matplotlib.figure import Figure
 from torch import Tensor
 from .common import figure_style, log
 from .storms import STORMS
 from .training import gives_images, raised_alarm
-from .drawing import CONTEXT, CORE, GREY, MEMORY, TASK, WRONG, bare, preserve_state, sheet
+from .drawing import CONTEXT, CORE, GREY, MEMORY, TASK, WRONG, bare, canvas, preserve_state, sheet
 from .visualization import Visualizer, directions
 
 # %% auto #0
@@ -85,8 +84,8 @@ class LivePage:
         n_inputs:int=8, # inputs shown
     ):
         self.inside, self.n = inside, n_inputs
-        with matplotlib.style.context(figure_style()):
-            self.fig = Figure(figsize=(8, 3.9))
+        with figure_style():
+            self.fig, _ = canvas(8, 3.9)
             self.fig.set_layout_engine('none')
             self.title = self.fig.text(.01, .955, '', fontsize=11, fontweight='bold')
             self._build_curves()
@@ -203,7 +202,7 @@ def running(self:Dashboard):
     return self._thread is not None and self._thread.is_alive()
 
 @patch(as_prop=True)
-def figure(self:Dashboard)->Figure:
+def figure(self:Dashboard): # a matplotlib Figure
     "The picture as a figure"
     return self.page.fig
 

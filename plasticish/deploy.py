@@ -8,19 +8,22 @@ __all__ = ['PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'export']
 # %% ../nbs/workshop/deploy.ipynb #imports
 import io, json, os
 from pathlib import Path
+from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.brain import (
-    NEAR, TODAY, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, widened,
+    NEAR, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix,
 )
 from .common import in_turn, write_atomic
 from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended
-from .experts import followed, log_shares, pooled, specialist
+from .experts import TODAY, followed, log_shares, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
 from .search import pack
-from .sparse_layer import PrototypeProjection, SparseProjection, k_winners, sparse_code, sparse_matmul
+from plasticish.sparse_layer import (
+    PrototypeProjection, SparseProjection, code_values, k_winners, own_classes, sparse_code, sparse_matmul,
+)
 
 # %% ../nbs/workshop/deploy.ipynb #StoredRows
 PRECISIONS = 'float32', 'float16', 'int8'
@@ -181,6 +184,9 @@ def _score(self:PlasticAnswer, codes, in_storm):
 # %% ../nbs/workshop/deploy.ipynb #TriarchicAnswer
 class TriarchicAnswer(nn.Module):
     "What a `TriarchicBrain` answers, in tensors alone: features [B,D] -> class scores [B,C]"
+    mean:Tensor; transform:Tensor; label:Tensor; today:Tensor; trust:Tensor # of a default brain
+    recent:Any
+
     def __init__(self,
                  brain:TriarchicBrain, # as it is now
                  precision:str='float32' # of the neurons' directions, as in StoredRows
@@ -191,20 +197,35 @@ class TriarchicAnswer(nn.Module):
         self.recruited = isinstance(base, PrototypeProjection)
         directions = base.weight * base.scale[:, None] if self.recruited else base.weight
         self.rows = StoredRows(directions.cpu(), precision)
+        self.recent = _RecentAnswer(brain.recent, precision) if brain.has_readout else None
         self.register_buffer('readout', (core.weight + brain.context.weight).cpu())
         bias = core.bias if isinstance(core, EvidenceCore) else 0*brain.context.weight[0]
         self.register_buffer('bias', bias.cpu())
-        if self.recruited:
-            self.register_buffer('mean', base.metric.mean.cpu().clone())
-            self.register_buffer('transform', base.metric.whitener.T.contiguous().cpu())
+        if not self.recruited: return
+        m = base.metric
+        pool = brain.today
+        for name, b in dict(mean=m.mean, transform=m.whitener.T, label=base.label, today=pool.weight, trust=pool.trust).items():
+            self.register_buffer(name, b.cpu().clone().contiguous())
 
     def forward(self,
                 x:Tensor # features [B,D]
                )->Tensor: # class scores [B,C]
-        "Core and context read the sparse code"
-        u = F.normalize(compress(x, self.power), dim=1)
-        if self.recruited: u = F.normalize((u - self.mean) @ self.transform, dim=1)
-        idx, val = sparse_code(self.rows(u), self.k, published=not self.recruited)
+        "Core, context and the neurons' own classes, and what the timescales make of them"
+        f = compress(x, self.power)
+        u = F.normalize(f, dim=1)
+        if not self.recruited:
+            idx, val = sparse_code(self.rows(u), self.k, published=True)
+            return self._read(idx, val)
+        h = self.rows(F.normalize((u - self.mean) @ self.transform, dim=1))
+        idx, top = k_winners(h, min(self.k + 1, h.shape[1]))
+        idx, val = idx[:, :self.k], code_values(top[:, :self.k], top[:, -1:])
+        lasting = (self._read(idx, val) + own_classes(self.label[idx], top[:, :self.k], self.readout.shape[1])).softmax(1)
+        known = widened(self.recent.known, lasting.shape[1])
+        recent = specialist(widened(self.recent(f), lasting.shape[1]), known, lasting)
+        return followed(lasting, recent, self.today, known[TODAY], self.trust).clamp(min=1e-12).log()
+
+    def _read(self, idx, val):
+        "What core and context say of a code"
         return sparse_matmul(idx, val, self.readout) + val.sum(1, keepdim=True)*self.bias
 
 # %% ../nbs/workshop/deploy.ipynb #_StoredConv

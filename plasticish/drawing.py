@@ -6,10 +6,7 @@
 from __future__ import annotations
 import functools, math
 from contextlib import contextmanager
-import matplotlib.style, numpy as np, torch
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+import numpy as np, torch
 from torch import Tensor, nn
 from .common import figure_style, qualified, rng_scope, seeded_iter
 
@@ -46,7 +43,7 @@ def picture(
     "Make the method `fn` draw in the project's style and leave `self.brain` untouched"
     @functools.wraps(fn)
     def draw(self, *args, **kwargs):
-        with matplotlib.style.context(figure_style()), preserve_state(self.brain): return fn(self, *args, **kwargs)
+        with figure_style(), preserve_state(self.brain): return fn(self, *args, **kwargs)
     return qualified(draw)
 
 # %% ../nbs/workshop/drawing.ipynb #tint
@@ -58,9 +55,18 @@ GREY, WRONG, SKY, PALE = '#555555', '#D55E00', '#56B4E9', '#BBBBBB'
 
 def tint(
     color, # any colour
-)->LinearSegmentedColormap:
-    "A colour map from white to `color` and on to its dark shade"
+): # a matplotlib colour map
+    "From white to `color` and on to its dark shade"
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
     return LinearSegmentedColormap.from_list(color, ['white', color, [c*.35 for c in to_rgb(color)]])
+
+def layer_color(
+    i:int, # layer
+    n:int, # of so many
+): # red, green, blue and opacity
+    "From dark to light, the deeper the layer"
+    from matplotlib import colormaps
+    return colormaps['viridis'](.85*i/max(n - 1, 1))
 
 # %% ../nbs/workshop/drawing.ipynb #canvas
 def canvas(
@@ -71,6 +77,7 @@ def canvas(
     **kwargs, # passed on to `subplot_mosaic`
 ): # (figure, axes by name)
     "A figure that belongs to no window, and its axes"
+    from matplotlib.figure import Figure
     fig = Figure(figsize=(width, height), layout='constrained')
     if title: fig.suptitle(title, fontsize=11, fontweight='bold', x=.01, ha='left')
     return fig, {} if mosaic is None else fig.subplot_mosaic(mosaic, **kwargs)
@@ -153,6 +160,7 @@ def draw_flow(
     size:tuple=(1.7, .8), # width and height of a box
 ):
     "Boxes and arrows; arrows along which an error goes back are dashed"
+    from matplotlib.patches import FancyBboxPatch
     bare(ax).set(xlim=(min(b[0] for b in boxes.values()) - 1.2, max(b[0] for b in boxes.values()) + 1.2),
                  ylim=(min(b[1] for b in boxes.values()) - .8, max(b[1] for b in boxes.values()) + .8))
     for x, y, text, color in boxes.values():
@@ -166,6 +174,38 @@ def draw_flow(
         start = (x + size[0]/2*np.sign(u - x), y) if abs(u - x) >= size[0] else (x, y + size[1]/2*np.sign(v - y))
         end = (u - size[0]/2*np.sign(u - x), v) if abs(u - x) >= size[0] else (u, v - size[1]/2*np.sign(v - y))
         ax.annotate('', end, start, arrowprops=look, zorder=1)
+    return ax
+
+# %% ../nbs/workshop/drawing.ipynb #write_cells
+def write_cells(
+    ax, # axes
+    values, # numbers [N,M]
+    dark, # where the cell is dark [N,M]
+):
+    "Write each number into its cell, in white on the `dark` ones"
+    for (i, j), v in np.ndenumerate(values):
+        ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
+
+def learner_style(
+    i:int, # 0: ours
+):
+    "Colour and mark of the i-th learner"
+    if i == 0: return dict(color=MEMORY, lw=2.6, marker='o', ms=6, zorder=5)
+    grey, dash = ['#777777', '#A0A0A0', '#555555', '#BBBBBB'][(i - 1) % 4], ['-', '--', ':', '-.'][(i - 1) % 4]
+    return dict(color=grey, lw=1.4, ls=dash, marker='sD^vPX*'[(i - 1) % 7], ms=5)
+
+# %% ../nbs/workshop/drawing.ipynb #draw_reliability
+def draw_reliability(
+    ax, # axes
+    sure, # mean share of the answer in each bin
+    right, # share of right answers in each bin
+):
+    "How often answers are right against how sure they are (DeGroot & Fienberg 1983)"
+    ax.plot([0, 1], [0, 1], color=GREY, ls='--', lw=1, label='calibrated')
+    ax.vlines(sure, sure, right, color=WRONG, lw=1, label='off by')
+    ax.plot(sure, right, 'o', color=CORE, ms=5, label='answers')
+    ax.set(xlabel='share of the answer', ylabel='share that is right', xlim=(0, 1.02), ylim=(0, 1.02), aspect='equal')
+    ax.legend(fontsize=8)
     return ax
 
 # %% ../nbs/workshop/drawing.ipynb #take

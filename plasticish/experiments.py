@@ -505,7 +505,7 @@ def plot(self:Arena,
     from plasticish.drawing import CORE, GREY
     m = self.metrics(tasks)
     order = m.groupby('learner')['ten-way'].mean().sort_values().index
-    with plt.style.context(figure_style()):
+    with figure_style():
         size = 8, min(4, 1 + .26*len(order))
         fig, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))
         for i, l in enumerate(order):

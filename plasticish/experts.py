@@ -8,6 +8,7 @@ __all__ = ['log_shares', 'pooled', 'ExpertPool']
 # %% ../nbs/workshop/experts.ipynb #imports
 import torch
 from fastcore.basics import patch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from .common import check_within, no_grad
 
@@ -121,6 +122,15 @@ def validate(self:ExpertPool):
     slack = 1e-4*float(self.curvature.abs().max())
     check_within(self.curvature - self.curvature.T, -slack, slack, 'asymmetry of the curvature of a pool')
     if torch.linalg.cholesky_ex(self.curvature)[1]: raise ValueError('the curvature of a pool is not positive')
+
+# %% ../nbs/workshop/experts.ipynb #widened
+def widened(t:Tensor, # [...,C]
+            n:int # columns wanted
+           )->Tensor: # [...,n]
+    "`t` with columns of zeros for classes it does not know"
+    return F.pad(t, (0, n - t.shape[-1]))
+
+TODAY = 1 # the timescale that says which classes today's rows show
 
 # %% ../nbs/workshop/experts.ipynb #specialist
 def specialist(scores:Tensor, # of an expert that forgets [...,B,C]

@@ -130,6 +130,26 @@ def open_image(
             return _on_white(_eight_bits(_upright(img), white))
     except Exception as e: raise ValueError(f"{path}: expected an image file, could not decode it ({e})") from None
 
+# %% ../nbs/00_eyes.ipynb #_open_together
+_STEPS = v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype, v2.Normalize, v2.ToPureTensor
+_SMALL = 2**14  # pixels of an image that is preprocessed together with others
+
+def _row_by_row(transform):
+    "Whether `transform` is known to give each image of a batch what it gives it alone"
+    if isinstance(transform, v2.RandomInvert): return transform.p == 1
+    if not isinstance(transform, v2.Compose): return isinstance(transform, _STEPS)
+    return isinstance(transform.transforms[0], v2.ToImage) and all(map(_row_by_row, transform.transforms))
+
+def _open_together(files, idx):
+    "The images at `idx` as uint8 `[B, 3, H, W]`; None unless they are small and of one size"
+    out, size = [], None
+    for i in idx:
+        img = open_image(files.paths[i], files.white)
+        if img.width*img.height > _SMALL or size not in (None, img.size): return None
+        size = img.size
+        out.append(np.asarray(img))
+    return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).contiguous()  # [B,H,W,3] -> [B,3,H,W]
+
 # %% ../nbs/00_eyes.ipynb #ImageFiles
 class ImageFiles(Dataset):
     "Image files, decoded when asked for: item i is (preprocessed image, label)"
@@ -148,6 +168,10 @@ class ImageFiles(Dataset):
     def __getitem__(self, i):
         img = open_image(self.paths[i], self.white)
         return (self.transform(img) if self.transform else img), self.labels[i].item()
+    def __getitems__(self, idx):
+        images = _open_together(self, idx) if _row_by_row(self.transform) else None
+        if images is None: return [self[i] for i in idx]
+        return list(zip(self.transform(images), self.labels[idx].tolist()))
     def with_transform(self, transform):
         "The same files, preprocessed by `transform`"
         return ImageFiles(self.paths, self.labels, self.classes, transform, self.skipped, self.white)
@@ -771,11 +795,22 @@ class _PartialCache:
         write_atomic(self.folder/'labels.npy', save)
         write_text_atomic(self.folder/'done.json', json.dumps(dict(done=self.done)))
 
+# %% ../nbs/00_eyes.ipynb #_ahead
+def _ahead(items):
+    "The same items; a thread makes the next one while this one is used"
+    with ThreadPoolExecutor(1) as pool:
+        it = iter(items)
+        coming = pool.submit(next, it, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, it, None)
+            yield item
+
 # %% ../nbs/00_eyes.ipynb #_look_at_all
 def _look_at_all(eyes, loader, partial, transform_fn, bar):
     "Fill a partial cache; it is flushed to disk every few seconds"
     last, patient = time.monotonic(), Halving('looking at images')
-    for x, y in map(_image_and_label, loader):
+    pairs = map(_image_and_label, loader)
+    for x, y in pairs if loader.num_workers else _ahead(pairs):
         x = transform_fn(x) if transform_fn else x
         f = patient.joined(eyes, x).cpu().float().numpy()
         with _on_disk(partial.folder): partial.write(f, np.asarray(y))

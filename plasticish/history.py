@@ -6,11 +6,9 @@
 from __future__ import annotations
 import csv, json
 from pathlib import Path
-import matplotlib.style
 from fastcore.basics import patch
-from matplotlib.figure import Figure
 from .common import at_a_glance, figure_style, glance_card
-from .drawing import CONTEXT, CORE, MEMORY, TASK
+from .drawing import CONTEXT, CORE, MEMORY, TASK, canvas
 from .metrics import prequential_accuracy
 
 # %% auto #0
@@ -207,11 +205,11 @@ def plot_run(
     n_steps:int, # where the last phase ends
     matrix, # accuracy of every task after each finished phase [P,T]
     tasks:list, # their names
-)->Figure:
+): # a matplotlib Figure
     "Learning curves with phase bands, retention, and what moved inside; draws off screen"
-    with matplotlib.style.context(figure_style()):
-        fig = Figure(figsize=(8, 4), layout='constrained')
-        top, *low = fig.subplot_mosaic([['top', 'top'], ['left', 'right']]).values()
+    with figure_style():
+        fig, axes = canvas(8, 4, 'TT;LR')
+        top, *low = axes.values()
         _curves(top, history, phases)
         _bands(top, phases, n_steps)
         _retention(low[0], [p['name'] for p in phases[:len(matrix)]], matrix, tasks)

@@ -120,6 +120,18 @@ def _shares(p, y):
         raise ValueError(f'y: expected {len(p)} labels from 0 to {p.shape[1] - 1}, got {y.dtype} {list(y.shape)}')
     return p, y.astype(np.int64)
 
+# %% ../nbs/workshop/metrics.ipynb #calibration_bins
+def calibration_bins(
+    p, # shares [N,C]
+    y, # labels [N]
+    bins:int=15, # of equally many rows
+): # (rows, mean share of the most probable class, share of rows where it is right), each [bins]
+    "How sure the answers are and how often they are right, from the least sure to the surest"
+    (p, y), bins = _shares(p, y), check_count(bins, 'bins')
+    sure, right = p.max(1), p.argmax(1) == y
+    parts = np.array_split(np.argsort(sure, kind='stable'), min(bins, len(p)))
+    return tuple(np.array([f(i) for i in parts]) for f in (len, lambda i: sure[i].mean(), lambda i: right[i].mean()))
+
 # %% ../nbs/workshop/metrics.ipynb #calibration_error
 def calibration_error(
     p, # shares [N,C]
@@ -127,10 +139,8 @@ def calibration_error(
     bins:int=15, # of equally many rows
 )->float: # fraction
     "Expected calibration error of the most probable class, in bins of equal mass"
-    (p, y), bins = _shares(p, y), check_count(bins, 'bins')
-    sure, right = p.max(1), p.argmax(1) == y
-    parts = np.array_split(np.argsort(sure, kind='stable'), min(bins, len(p)))
-    return float(sum(abs((right[i] - sure[i]).sum()) for i in parts)/len(p))
+    rows, sure, right = calibration_bins(p, y, bins)
+    return float((rows*abs(right - sure)).sum()/rows.sum())
 
 def negative_log_likelihood(
     p, # shares [N,C]

@@ -6,14 +6,14 @@
 __all__ = ['UnknownTicket', 'Service', 'plasticish_serve']
 
 # %% ../nbs/workshop/serve.ipynb #imports
-import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, secrets, threading, time
+import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, re, secrets, threading, time
 from collections import OrderedDict, defaultdict, deque
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from .checkpoint import folder_lock
-from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, teach
+from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, note, teach
 from plasticish.common import (
     check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
 )
@@ -79,6 +79,18 @@ def lessons(self:Journal, width:int): # of the features
 def clear(self:Journal):
     "Drop all lines, for a checkpoint holds them"
     write_text_atomic(self.path, '')
+
+def learn_journal(
+    brain, # of the newest checkpoint
+    path, # of the journal beside it
+):
+    "Teach a brain what a service had confirmed when it was killed, so that no command goes past it"
+    journal = Journal(path, (brain.origin or {}).get('journal', 0))
+    lessons = list(journal.lessons(brain.in_dim))
+    for x, names, phase in lessons: teach(brain, x, names, phase=phase)
+    if lessons:
+        note(brain, f'learned {sum(len(x) for x, *_ in lessons)} lessons of a service that was killed')
+        brain.origin |= dict(journal=journal.n)
 
 # %% ../nbs/workshop/serve.ipynb #Service
 class UnknownTicket(ValueError): "A ticket that was never given, has expired, or is from before a restart"
@@ -203,7 +215,9 @@ def _teach(self:Service, jobs):
 def _forget(self:Service, **how):
     "Forget, and write at once a checkpoint that holds nothing of it"
     n = self.brain.forget(**how)
-    if n: self.save(keep=1)
+    if n:
+        note(self.brain, f'forgot {n} items by {next(iter(how))}, over HTTP')
+        self.save(keep=1)
     self.calibrated = -1
     return dict(forgotten=n)
 
@@ -213,6 +227,7 @@ def save(self:Service,
     keep:int=2 # checkpoints that stay
 ):
     "Write a checkpoint, after which the journal is empty; raises `CheckpointError`"
+    if self.since: note(self.brain, f'learned {self.since} lessons over HTTP')
     self.brain.origin = (self.brain.origin or {}) | dict(journal=self.journal.n)
     with self._aside() as brain: brain.save(self.folder, keep=keep)
     self.journal.clear()
@@ -244,7 +259,9 @@ def look(self:Service,
     "What the eyes see in an uploaded image; raises `ValueError`"
     eyes = _seeing(self.brain, 'brain')
     try: img = open_image(io.BytesIO(data), self.settings['white'])
-    except ValueError as e: raise ValueError(f"image: {str(e).split('>: ')[-1]}") from None
+    except ValueError as e:
+        said = re.sub(r' ?<_io[^>]*>:? ?', '', str(e))  # the buffer has no name that anybody knows
+        raise ValueError(f'image: {said}') from None
     return eyes(eyes.transform(img)[None])
 
 # %% ../nbs/workshop/serve.ipynb #Service-predict

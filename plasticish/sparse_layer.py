@@ -437,6 +437,19 @@ def _rescale_(self:PrototypeProjection, who):
     norm = self.weight[who].norm(dim=1).clamp(min=1e-9)
     self.scale[who] = (1 - self.storm_penalty*self.temporary[who].to(norm))/norm
 
+# %% ../nbs/01_sparse_layer.ipynb #own_classes
+def own_classes(
+    own:Tensor, # class of each winner, -1: none [B,k]
+    h:Tensor, # their activations [B,k]
+    n_classes:int, # C
+    temperature:float=.05, # by which activations are divided
+    floor:float=.001, # share that counts as none
+)->Tensor: # evidence [B,C], 0 for a class that no winner has
+    "What the winners' own classes say"
+    weight = torch.where(own < 0, -torch.inf, h/temperature).softmax(1).nan_to_num(0.)
+    share = h.new_zeros(h.shape[0], n_classes).scatter_add_(1, own.clamp(min=0), weight)
+    return (1 + share/floor).log()
+
 # %% ../nbs/01_sparse_layer.ipynb #PrototypeProjection-compete_
 @patch
 @no_grad

@@ -704,12 +704,13 @@ def _folder_lock(self:Trainer, folder):
 def save(self:Trainer,
     folder:str|Path|None=None, # by default the trainer's `checkpoint_dir`
 )->Path|None: # JSON file of the new checkpoint; None from ranks that do not write
-    "Write a checkpoint, called by all processes; a failure raises `CheckpointError`, and older ones stay"
+    "Write a checkpoint, called by all processes; a failure raises `CheckpointError`. A run at its end keeps one"
     folder = folder or self.checkpoint_dir
     if folder is None: raise ValueError('folder should be given, or the trainer made with checkpoint_dir')
     state, path = self.state(), None
     if not ranks()[0]:
-        with self._folder_lock(folder): path = write_checkpoint(folder, state, run=self.run_id)
+        keep = 1 if self.at['phase'] == len(self.phases) else 2
+        with self._folder_lock(folder): path = write_checkpoint(folder, state, keep, self.run_id)
     self._saved_at = time.monotonic()
     return path
 

@@ -7,20 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 import copy, math
 from pathlib import Path
-import matplotlib.style, numpy as np, torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from torch import Tensor
 from .common import IMAGENET_MEAN, IMAGENET_STD, figure_style, seeded_iter
 from plasticish.drawing import (
-    CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_sheet, framed, pca_axes,
-    picture, sheet, take, tint,
+    CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_reliability, draw_sheet,
+    framed, layer_color, learner_style, pca_axes, picture, sheet, take, tint, write_cells,
 )
 from .eyes import PretrainedEyes, eyes_of
 from .memory import vote_weights
-from .metrics import class_overlap, firing_rate, overlap, selectivity
-from .sparse_layer import k_winners
+from .metrics import calibration_bins, class_overlap, firing_rate, overlap, selectivity
+from .sparse_layer import densify, k_winners
 from .storms import invert_colors
 
 # %% auto #0
@@ -180,7 +178,7 @@ def trace_thought(self:PlasticVisualizer,
     use_panic_mode:bool=False, # think as in a storm: all signals doubled
     index:int=0, # which sample of the loader
     n_neighbours:int=8, # memories shown
-)->Figure:
+): # a matplotlib Figure
     "One input on its way: pixels, winners of each layer, answer, and the memories that gave it"
     x, y = (t[index:] for t in take(loader, index + 1))
     if not len(y): raise ValueError(f'index: expected a sample of the loader, got {index}')
@@ -219,7 +217,7 @@ def _draw_neighbours(self:PlasticVisualizer, fig, votes):
 def trace_thought_matrix(self:PlasticVisualizer,
     loader, # images or features with labels
     n:int=128, # samples
-)->Figure:
+): # a matplotlib Figure
     "Each layer as a sheet of neurons: the darker, the more often it fires"
     x, _ = take(loader, n)
     codes, _ = layer_codes(self.brain, self.brain.features(self.look(x)))
@@ -241,7 +239,7 @@ def bio_debug_suite(self:PlasticVisualizer,
     storm_loader, # the same kind of inputs in a storm
     layer_idx:int=0, # which layer
     n:int=256, # samples of each
-)->Figure:
+): # a matplotlib Figure
     "One layer in calm and in storm: who fires, how rates drift, who is mature"
     _check_layer(self.brain, layer_idx)
     layer = self.brain.brain[layer_idx]
@@ -272,6 +270,7 @@ def _check_layer(brain, i):
 # %% ../nbs/07_visualizer.ipynb #_draw_who
 def _draw_who(ax, calm, wild):
     "Blue fires in calm, orange in storm, dark in both"
+    from matplotlib.colors import to_rgb
     a, b = ((r/(r.max() or 1))**.5 for r in (calm, wild))
     ink = [1 - (a*(1 - x) + b*(1 - y)).clamp(0, 1) for x, y in zip(to_rgb(CORE), to_rgb(CONTEXT))]
     framed(ax).imshow(np.nan_to_num(np.stack([sheet(c) for c in ink], -1), nan=1.), interpolation='nearest')
@@ -326,7 +325,7 @@ def _probe(self:PlasticVisualizer, loader, n):
 def plot_layer_comparison(self:PlasticVisualizer,
     loader: Iterable|None = None, # inputs with labels; None: what the memory holds
     n:int=512, # samples
-)->Figure:
+): # a matplotlib Figure
     "All layers: mature, young and silent neurons, recycled ones, gates, firing rates, selectivity"
     f, y = self._probe(loader, n)
     codes = layer_codes(self.brain, f)[0] if len(f) else []
@@ -335,7 +334,7 @@ def plot_layer_comparison(self:PlasticVisualizer,
     _draw_population(ax['A'], layers)
     _draw_gates(ax['B'], layers)
     for i, (layer, (idx, _)) in enumerate(zip(layers, codes)):
-        style = dict(color=matplotlib.colormaps['viridis'](.85*i/max(len(layers) - 1, 1)), label=f'{i}')
+        style = dict(color=layer_color(i, len(layers)), label=f'{i}')
         rate = firing_rate(idx, layer.hidden_dim).cpu()
         fire = rate[rate > 0].sort(descending=True).values
         ax['C'].plot(np.arange(len(fire))/len(rate), fire, **style)
@@ -392,7 +391,7 @@ def visualize_inference(self:PlasticVisualizer,
     loader, # images or features with labels
     num_samples:int=20, # inputs shown
     include_inverted:bool=True, # below each image its negative (features have none)
-)->Figure:
+): # a matplotlib Figure
     "A grid of inputs with answer and confidence"
     x, y = take(loader, num_samples)
     rows = [x] + ([invert_colors(x)] if include_inverted and x.ndim == 4 else [])
@@ -457,10 +456,10 @@ def _names(self:Visualizer, n, class_names=None):
 
 @patch
 def _parts(self:TriarchicVisualizer, f):
-    "Sparse codes [B,H], class scores of the core [B,C] and of the context [B,C]"
-    code = self.brain.encode(f)
-    dense = f.new_zeros(len(f), self.brain.hidden_size).scatter_(1, *code)
-    return dense, self.brain.core(*code), self.brain.context(*code)
+    "Sparse codes [B,H], class scores of what lasts [B,C] and of the context [B,C]"
+    f = self.brain.features(f)
+    code = self.brain.base.encode(f)
+    return densify(*code, self.brain.hidden_size), self.brain._scores(f)[1], self.brain.context(*code)
 
 # %% ../nbs/07_visualizer.ipynb #one_i
 def one(
@@ -478,7 +477,7 @@ def visualize_thinking(self:TriarchicVisualizer,
     img:Tensor, # image [3,H,W] or features [D]
     label:int=None, # the true class, if known
     class_names:list[str]=None, # None: those of the visualizer
-)->Figure:
+): # a matplotlib Figure
     "One input: the few neurons that fire, and what core and context make of them"
     x = one(img)
     f = self.look(x)
@@ -511,7 +510,7 @@ def compare_conditions(self:TriarchicVisualizer,
     num_samples:int=4, # inputs shown
     class_names:list[str]=None, # None: those of the visualizer
     storm=invert_colors, # what happens to a batch of images; features are mirrored at their mean
-)->Figure:
+): # a matplotlib Figure
     "Each input in calm and in storm: picture, firing, contributions of core (blue) and context (orange)"
     x, y = take(dataset, num_samples)
     views = [(self.pixels(v), f := self.look(v), *self._parts(f)) for v in (x, _in_storm(x, storm))]
@@ -532,7 +531,7 @@ def compare_conditions(self:TriarchicVisualizer,
 # %% ../nbs/07_visualizer.ipynb #TriarchicVisualizer-plot_weight_distribution
 @patch
 @picture
-def plot_weight_distribution(self:TriarchicVisualizer)->Figure:
+def plot_weight_distribution(self:TriarchicVisualizer): # a matplotlib Figure
     "How large core and context weights are, and which classes they speak for"
     core, context = (w.weight.detach().float().cpu() for w in (self.brain.core, self.brain.context))
     fig, ax = canvas(8, 3.2, 'AB', 'Slow core, fast context')
@@ -558,7 +557,7 @@ def plot_weight_distribution(self:TriarchicVisualizer)->Figure:
 def plot_importance_heatmap(self:TriarchicVisualizer,
     class_names:list[str]=None, # None: those of the visualizer
     n:int=200, # neurons shown, the most important ones
-)->Figure:
+): # a matplotlib Figure
     "Which synapses are protected: the most important neurons, grouped by the class they serve"
     imp = self.brain.core.importance.detach().float().cpu()
     names = self._names(imp.shape[1], class_names)
@@ -601,7 +600,7 @@ def plot_class_overlap(self:Visualizer,
     loader, # inputs with labels
     layer_idx:int=0, # of a Plastic Brain
     n:int=512, # samples
-)->Figure:
+): # a matplotlib Figure
     "How much of their codes classes share: on the diagonal with themselves, elsewhere with others"
     x, y = take(loader, n)
     idx, size = self.winners(x, layer_idx)
@@ -612,15 +611,25 @@ def plot_class_overlap(self:Visualizer,
     low, high = float(shared.min())*.9, float(shared.max())
     im = ax['A'].imshow(shared, cmap=tint(CORE), vmin=low, vmax=high, interpolation='nearest')
     ax['A'].set_xticks(range(C), names, rotation=_turn(names)); ax['A'].set_yticks(range(C), names); ax['A'].grid(False)
-    if C <= 12: _write_cells(ax['A'], 100*shared.numpy(), shared.numpy() > low + .45*(high - low))
+    if C <= 12: write_cells(ax['A'], 100*shared.numpy(), shared.numpy() > low + .45*(high - low))
     bar = fig.colorbar(im, ax=ax['A'], label=f'shared winners (chance: {idx.shape[1]/size:.1%})')
     bar.ax.yaxis.set_major_formatter('{x:.0%}')
     return fig
 
-def _write_cells(ax, values, dark):
-    "Write each number into its cell, in white on the `dark` ones"
-    for (i, j), v in np.ndenumerate(values):
-        ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=9, color='white' if dark[i, j] else 'black')
+# %% ../nbs/07_visualizer.ipynb #Visualizer-plot_reliability
+@patch
+@picture
+def plot_reliability(self:Visualizer,
+    loader, # inputs with labels
+    n:int=4096, # samples
+): # a matplotlib Figure
+    "How often answers are right against how sure they are: on the diagonal where shares are probabilities"
+    x, y = take(loader, n)
+    said = self.brain(self.look(x))
+    rows, sure, right = calibration_bins((said[0].softmax(1) if isinstance(said, tuple) else said).cpu(), y)
+    fig, ax = canvas(4, 3.6, 'A', f'Off by {100*(rows*abs(right - sure)).sum()/rows.sum():.1f} points on average')
+    draw_reliability(ax['A'], sure, right)
+    return fig
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_memories
 @patch
@@ -653,7 +662,7 @@ def plot_memory_map(self:PlasticVisualizer,
     n_neighbours:int=8, # neighbours of each
     color:str='phase', # or 'label'
     n:int=2000, # memories on the map
-)->Figure:
+): # a matplotlib Figure
     "Memories on their two principal axes, with the neighbours of a few queries"
     if color not in ('phase', 'label'): raise ValueError(f"color: expected 'phase' or 'label', got {color!r}")
     m = self.brain.memory
@@ -768,15 +777,15 @@ def _winners(self:NeuronWatch):
 @patch
 def plot(self:NeuronWatch,
     class_names:list[str]=None, # None: the labels' numbers
-)->Figure:
+): # a matplotlib Figure
     "Births along the stream, and what recycled neurons did before and do now"
-    with matplotlib.style.context(figure_style()):
+    with figure_style():
         once = len({(b['layer'], b['neuron']) for b in self.births})
         fig, ax = canvas(8, 3.6, 'AB', f'{len(self.births)} births, {once} neurons', width_ratios=[1, 1.15])
         n = len(self._then)
         at = [[b['step'] for b in self.births if b['layer'] == i] for i in range(n)]
         bins = np.arange(0, self.steps + self.every + 1, self.every) - .5*self.every
-        colors = [matplotlib.colormaps['viridis'](.85*i/max(n - 1, 1)) for i in range(n)]
+        colors = [layer_color(i, n) for i in range(n)]
         if self.births: ax['A'].hist(at, bins=bins, stacked=True, color=colors, label=[f'layer {i}' for i in range(n)])
         ax['A'].set(xlabel='step', ylabel=f'births in {self.every} steps', title='Births', xlim=(0, max(self.steps, 1)))
         if n > 1 and self.births: ax['A'].legend()
@@ -807,20 +816,20 @@ def plot_retention(
     results:dict, # learner -> accuracies [phases, tasks] in 0–1, NaN where unknown; the first is in colour
     tasks:list[str], # names of the tasks
     phases:list[str]=None, # names of the phases; None: the tasks
-)->Figure:
+): # a matplotlib Figure
     "Accuracy on each task after each phase, learners side by side; raises `ValueError` if a matrix does not fit"
     phases, shapes = list(phases or tasks), {k: np.shape(v) for k, v in results.items()}
     bad = {k: s for k, s in shapes.items() if s != (len(phases), len(tasks))}
     if bad or not results:
         raise ValueError(f'results: expected matrices of shape {(len(phases), len(tasks))}, got {bad or "none"}')
-    with matplotlib.style.context(figure_style()):
+    with figure_style():
         cols = min(len(tasks), 4)
         fig, _ = canvas(8, 3.4 if len(tasks) <= 4 else 4, title='What is left of each task')
         axs = fig.subplots(math.ceil(len(tasks)/cols), cols, squeeze=False, sharey=True).flat
         for ax in axs[len(tasks):]: bare(ax)
         for j, (ax, task) in enumerate(zip(axs, tasks)):
             for i, (name, R) in enumerate(results.items()):
-                ax.plot(range(len(phases)), np.asarray(R, float)[:, j], **_learner_style(i), label=name)
+                ax.plot(range(len(phases)), np.asarray(R, float)[:, j], **learner_style(i), label=name)
             ax.set(title=task, ylim=(0, 1.02), xlim=(-.2, len(phases) - .8))
             tilt = dict(rotation=30, ha='right') if len(phases) > 2 else dict(rotation=0, ha='center')
             ax.set_xticks(range(len(phases)), [p[:12] for p in phases], **tilt)
@@ -828,12 +837,6 @@ def plot_retention(
         axs[0].set_ylabel('accuracy')
         fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=min(len(results), 5))
     return fig
-
-def _learner_style(i):
-    "Colour and mark of the i-th learner"
-    if i == 0: return dict(color=MEMORY, lw=2.6, marker='o', ms=6, zorder=5)
-    grey, dash = ['#777777', '#A0A0A0', '#555555', '#BBBBBB'][(i - 1) % 4], ['-', '--', ':', '-.'][(i - 1) % 4]
-    return dict(color=grey, lw=1.4, ls=dash, marker='sD^vPX*'[(i - 1) % 7], ms=5)
 
 # %% ../nbs/07_visualizer.ipynb #film_storm
 def film_storm(
@@ -849,8 +852,9 @@ def film_storm(
     for raining, n in zip((False, True, False), steps):
         for _ in range(n):
             acc = twin.update_batch(*next(in_storm if raining else fair))
-            code, stats = twin.encode(watched[raining][None]), twin.get_stats()
-            says = dict(core=twin.core(*code)[0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]))
+            f, stats = twin.features(watched[raining][None]), twin.get_stats()
+            code = twin.base.encode(f)
+            says = dict(core=twin._scores(f)[1][0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]))
             energy = {k: stats[k] for k in ('core_energy', 'context_energy')}
             film.append(dict(storm=raining, acc=acc, **says, **energy))
     return film
@@ -880,7 +884,7 @@ def animate_storm(
     from PIL import Image
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     frames = []
-    with matplotlib.style.context(figure_style()):
+    with figure_style():
         for n in range(len(film)):
             page = FigureCanvasAgg(_storm_page(film, n, pictures, class_names))
             page.draw()
@@ -895,7 +899,8 @@ def animate_storm(
 def _storm_page(film, n, pictures, class_names):
     "One frame of the film"
     now, t = film[n], np.arange(n + 1)
-    fig = Figure(figsize=(7, 2.9), dpi=90, layout='none')
+    fig, _ = canvas(7, 2.9)
+    fig.set(dpi=90, layout_engine='none')
     place = dict(left=.01, right=.99, bottom=.2, top=.84, wspace=.4)
     axs = fig.subplots(1, 3, width_ratios=[.75, 1.35, 1.35], gridspec_kw=place)
     names = [class_names[c] if class_names is not None else str(c) for c in range(len(now['core']))]

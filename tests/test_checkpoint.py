@@ -63,7 +63,7 @@ def reseal(path, change):
     path.write_text(json.dumps({**doc, 'seal': _checksum(doc)}))
 
 @pytest.mark.parametrize('change, said', [
-    (lambda d: d.update(version=3), 'newer plasticish'),
+    (lambda d: d.update(version=4), 'newer plasticish'),
     (lambda d: d.update(run=7), 'its run is 7'),
     (lambda d: d.update(format='other'), 'no checkpoint of plasticish'),
     (lambda d: d.update(tensors_sha256='0'*64), 'do not match their checksum'),

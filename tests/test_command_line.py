@@ -1,5 +1,6 @@
 "The commands as a person calls them: in a process of their own"
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -64,3 +65,25 @@ def test_a_killed_run_resumes_to_the_same_table(processes, tmp_path):
     assert last.exitcode == 0
     assert accuracies(killed) == accuracies(tmp_path/'whole')
     assert {r['alarm'] for r in csv.DictReader((killed/'history.csv').open())} <= {'True', 'False'}
+
+def test_learn_leaves_test_pictures_out_and_says_so(tmp_path, capsys, monkeypatch):
+    from plasticish.cli import forget_items, plasticish_learn, plasticish_run
+    monkeypatch.chdir(tmp_path)
+    digits(tmp_path/'digits', 2, 20)
+    plasticish_run(data='folder', data_root='digits', out='brain', cache_dir='cache', quiet=True)
+    files = json.loads((tmp_path/'brain'/'data.json').read_text())['files']
+    test, train = (next(f for f, (_, _, split) in files.items() if split == s) for s in ('test', 'train'))
+    held = {p.name: p.read_bytes() for p in (tmp_path/'brain').iterdir()}
+    (tmp_path/'elsewhere').mkdir()
+    for place in (tmp_path, tmp_path/'elsewhere'):  # the run was told a relative path
+        monkeypatch.chdir(place)
+        capsys.readouterr()
+        plasticish_learn([tmp_path/'digits'/test], brain=tmp_path/'brain', label='x')
+        said = capsys.readouterr().out.splitlines()
+        assert said == [f"left out, test pictures of the run, which it never learns: {tmp_path/'digits'/test}", 'nothing new: the brain is as it was']
+        plasticish_learn([tmp_path/'digits'], brain=tmp_path/'brain')
+        assert '7 more' in capsys.readouterr().out
+        assert {p.name: p.read_bytes() for p in (tmp_path/'brain').iterdir()} == held
+    plasticish_learn([tmp_path/'digits'/train], brain=tmp_path/'brain', label='x')
+    assert 'phase: learned' in capsys.readouterr().out
+    assert forget_items(tmp_path/'brain', label='x') == 1

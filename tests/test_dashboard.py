@@ -1,21 +1,17 @@
 "The dashboard in a browser: Voila serves a notebook, Chromium presses its buttons"
-import importlib.util
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from chromium import browser, needs
 
 import plasticish
 
-CHROMIUM, DRIVER = (next(filter(None, map(shutil.which, names)), None) for names in (('chromium', 'chromium-browser', 'google-chrome'), ('chromedriver', 'chromium.chromedriver')))
-MISSING = [n for n, there in dict(chromium=CHROMIUM, chromedriver=DRIVER).items() if not there] + [m for m in ('voila', 'ipykernel', 'selenium') if not importlib.util.find_spec(m)]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f'needs a browser and a server of notebooks; missing: {", ".join(MISSING)}')
+pytestmark = needs('voila', 'ipykernel')
 
 CELL = '''
 import torch
@@ -56,52 +52,38 @@ def served(path):
         server.terminate()
         server.wait(20)
 
-@contextmanager
-def browser(profile):
-    "A headless Chromium of its own"
-    from selenium import webdriver
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-background-networking', 'disable-component-update',
-                 'disable-sync', 'window-size=860,900', f'user-data-dir={profile}'): options.add_argument(f'--{flag}')
-    page = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    try: yield page
-    finally: page.quit()
-
-def open_page(page, url, wait):
+def open_page(page, url):
     "Open the page as soon as the server answers"
-    from selenium.common.exceptions import WebDriverException
-    def there(p):
-        try: p.get(url)
-        except WebDriverException: return False
-        return True
-    wait.until(there, 'Voila did not start')
+    from playwright.sync_api import Error
+    for _ in range(400):
+        try: return page.goto(url)
+        except Error: page.wait_for_timeout(100)
+    raise AssertionError('Voila did not start')
 
 def test_buttons_pressed_in_a_browser_steer_the_run(tmp_path):
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import Select, WebDriverWait
-    with served(notebook(tmp_path/'dash.ipynb')) as url, browser(tmp_path/'profile') as page:
-        wait = WebDriverWait(page, 40, .1)
-        button = lambda text: page.find_element(By.XPATH, f"//button[normalize-space()='{text}']")
-        picture = lambda: page.find_element(By.CSS_SELECTOR, 'img.widget-image').get_attribute('src')
-        said = lambda text: wait.until(lambda p: text in p.find_element(By.TAG_NAME, 'body').text, f'the page did not say {text!r}')
-        open_page(page, url, wait)
-        wait.until(lambda p: p.find_elements(By.XPATH, "//button[normalize-space()='start']"), 'the panel did not appear')
+    from playwright.sync_api import expect
+    with served(notebook(tmp_path/'dash.ipynb')) as url, browser() as (page, _):
+        page.set_default_timeout(90_000); expect.set_options(timeout=90_000)
+        button = lambda text: page.locator(f"//button[normalize-space()='{text}']")
+        picture = lambda: page.locator('img.widget-image').get_attribute('src')
+        said = lambda text: expect(page.locator('body')).to_contain_text(text)
+        open_page(page, url)
+        expect(button('start')).to_be_visible()
         def follows(pictures, then=lambda: None):
             for _ in range(pictures):
                 before = picture()
                 then()
-                wait.until(lambda _: picture() != before, 'the picture did not follow the run')
+                page.wait_for_function("before => document.querySelector('img.widget-image').src !== before", arg=before)
         follows(1, button('start').click)
         button('add').click(); said('added layer 2')
         button('panic').click(); said('panic')
         button('panic').click(); said('calm')
         follows(3)
-        Select(page.find_element(By.XPATH, "//label[.='storm']/following-sibling::select")).select_by_visible_text('inversion')
+        page.locator("//label[.='storm']/following-sibling::select").select_option(label='inversion')
         said('storm: inversion')
         follows(2)
         button('pause').click()
-        shot = page.find_element(By.CSS_SELECTOR, '.widget-vbox').screenshot_as_png
+        shot = page.locator('.widget-vbox').first.screenshot()
         Path(os.environ.get('DASHBOARD_PNG', tmp_path/'dashboard.png')).write_bytes(shot)
         assert len(shot) > 20_000
         button('stop').click(); said('stopped')

@@ -1,4 +1,5 @@
 "A run that is killed, again and again, ends as if nothing had happened"
+import json
 import os
 import random
 import signal
@@ -8,12 +9,14 @@ import pytest
 import torch
 from small import D, difference, kill_somewhere, make, outcome, tell
 
+from plasticish import checkpoint
 from plasticish.checkpoint import list_checkpoints, read_checkpoint
 
 
 def go_on(kind, folder, pipe):
-    "Resume from `folder`, or begin, and tell every step"
+    "Resume from `folder`, or begin, and tell every step; tensors above 1 kB are kept in parts"
     torch.set_num_threads(1)
+    checkpoint.PART = 2**10
     cls, args, kwargs = make(kind, save_every=2)
     trainer = cls.resume(folder, *args, **kwargs) if list_checkpoints(folder) else cls(*args, checkpoint_dir=folder, **kwargs)
     if pipe: trainer.on('step_end', lambda t, info: tell(pipe, info['step']))
@@ -40,6 +43,9 @@ def test_killed_runs_end_bit_identical(processes, tmp_path, kind, kills, steps):
     print(f'{kind}: killed {kills} times, at steps {reached}; ended at step {state["at"]["step"]}')
     assert difference(outcome(state), outcome(whole.state())) is None
     assert not list(tmp_path.glob('.*.tmp')), 'leftovers of killed writers should be tidied away'
+    (last,) = list_checkpoints(tmp_path)
+    parts = {f'part-{name}' for name in checkpoint._part_names(json.loads(last.read_text()))}
+    assert {p.stem for p in tmp_path.glob('part-*')} == parts and len(parts) > 3
 
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_signal_saves_and_says_how_to_go_on(processes, tmp_path, sig):
@@ -91,7 +97,9 @@ def change(folder, what, pipe):
         cli.load_run = lambda *args: (load(*args), tell(pipe, 0))[0]
         PlasticBrain.save = lambda *args, **kwargs: (tell(pipe, 1), save(*args, **kwargs), tell(pipe, 2))[1]
     if what == 'learn':
-        with cli.changing(folder) as (brain, _): cli.teach(brain, torch.arange(48.).view(3, D) % 7, ['new']*3, phase='more')
+        with cli.changing(folder) as (brain, _):
+            cli.teach(brain, torch.arange(48.).view(3, D) % 7, ['new']*3, phase='more')
+            cli.note(brain, 'learned 3')
     else: cli.forget_items(folder, label='b')
 
 @pytest.mark.parametrize('what', ['learn', 'forget'])

@@ -27,10 +27,11 @@ def begin(folder):
     brain.train_step(torch.randn(100, D, generator=torch.Generator().manual_seed(0)) + 4*y[:, None], y)
     brain.save(folder)
 
-def start(folder, *args):
-    "(process, port) of a service that answers"
+def start(folder, *args, port=0):
+    "(process, port) of a service that answers; 0 takes a free port"
     with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(('127.0.0.1', port))
         port = s.getsockname()[1]
     p = subprocess.Popen([sys.executable, '-W', 'ignore', '-m', 'plasticish', 'serve', '--brain', folder, '--port', str(port), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(600):
@@ -105,3 +106,19 @@ def test_mixed_load_and_a_polite_end(tmp_path):
     assert not errors and not (tmp_path/'journal.jsonl').read_bytes()
     brain = PlasticBrain.load(tmp_path)
     assert brain.memory.count == 100 + len(confirmed) - said['forgotten'] and set(brain.classes) == {'low', 'high', 'class 0', 'class 1', 'class 2'}
+
+def test_a_command_after_a_kill_goes_on_from_what_was_confirmed(tmp_path):
+    from plasticish.cli import forget_items
+    begin(tmp_path)
+    p, port = start(tmp_path, '--save_every', 100_000)
+    web = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
+    rows = [[10.*(i == j) for j in range(D)] for i in range(5)]
+    for row in rows: assert ask(web, '/teach', features=row, label='hers')[0] == 200
+    os.kill(p.pid, signal.SIGKILL)
+    p.wait()
+    assert forget_items(tmp_path, label='hers') == 5
+    assert not (tmp_path/'journal.jsonl').read_bytes() and not stored(tmp_path, rows)
+    p, port = start(tmp_path)  # and a service that starts again does not know them either
+    p.terminate()
+    p.wait()
+    assert not stored(tmp_path, rows)
