@@ -7,6 +7,7 @@ __all__ = ['brake', 'CoreWeights', 'PrecisionCore', 'gram_add_', 'EvidenceCore',
            'firings', 'RecentReadouts']
 
 # %% ../nbs/02_consolidation.ipynb #imports
+import math
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -398,11 +399,37 @@ def _fit_with(self:PlasticReadout, free, ridge, judge):
     score = left_out(L, h[:, free], h @ weight, y)
     return float((score - F.one_hot(y, score.shape[1])).square().sum(1).mean()), ridge, weight, score
 
+# %% ../nbs/02_consolidation.ipynb #packed
+def packed(G:Tensor # [R,R]
+          )->Tensor: # [R(R+1)/2]
+    "The lower triangle of `G`, row after row"
+    return torch.cat([G.new_zeros(0), *(row[:i + 1] for i, row in enumerate(G.unbind()))])
+
+def unpacked(t:Tensor # as from `packed`
+            )->Tensor: # [R,R], zero above the diagonal
+    "The matrix of a lower triangle; raises `ValueError`"
+    R = (math.isqrt(8*len(t) + 1) - 1)//2
+    if R*(R + 1)//2 != len(t): raise ValueError(f'expected the lower triangle of a matrix, got {len(t)} numbers')
+    G = t.new_zeros(R, R)
+    for row, part in zip(G.unbind(), t.split(list(range(1, R + 1)))): row[:len(part)] = part
+    return G
+
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_load_from_state_dict
+@patch
+def _unpacked(self:PlasticReadout, G): return unpacked(G) if G.ndim == 1 else G
+
+@patch
+def _all_places(self:PlasticReadout, rows):
+    "Rows that wait, with room for those that may come; -1 where there is no label"
+    more = max(0, self.wait - len(rows))
+    return torch.cat([rows, rows.new_full((more, *rows.shape[1:]), -1 if rows.ndim == 1 else 0)])
+
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
     old = prefix + 'counters' in state and prefix + 'rows' not in state # written by 0.3
     if old: state[prefix + 'rows'] = state[prefix + 'counters'][1].expand(2, len(state[prefix + 'lateral']))
+    for k, take in dict(lateral=self._unpacked, waiting=self._all_places, waiting_y=self._all_places).items():
+        if prefix + k in state: state[prefix + k] = take(state[prefix + k])
     for k in ('lateral', 'target', 'weight', 'rows', 'waiting', 'waiting_y', 'known'):
         if prefix + k not in state: continue
         setattr(self, k, torch.zeros_like(state[prefix + k], device=getattr(self, k).device))
@@ -415,6 +442,9 @@ def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
 def _save_to_state_dict(self:PlasticReadout, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
     shared_state(self, 'lateral target', state, prefix, load=False)
+    n = int(self.counters[0])
+    state[prefix + 'lateral'] = packed(state[prefix + 'lateral'])
+    for k in ('waiting', 'waiting_y'): state[prefix + k] = state[prefix + k][:n]
 
 # %% ../nbs/02_consolidation.ipynb #firings
 def firings(h:Tensor # activity, not negative [B,R]
