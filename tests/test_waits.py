@@ -7,7 +7,7 @@ from plasticish import PlasticBrain, TriarchicBrain
 from plasticish.bench import toy_features
 
 
-@pytest.mark.parametrize('make, step, answer', [(lambda: PlasticBrain(64, 1024, 32), 45, 5), (lambda: TriarchicBrain(64, 1024), 30, 1)])
+@pytest.mark.parametrize('make, step, answer', [(lambda: PlasticBrain(64, 1024, 32), 45, 5), (lambda: TriarchicBrain(64, 1024), 35, 1)])
 def test_waits_of_a_step(make, step, answer):
     brain, (x, y) = make(), toy_features(2560, 64)
     learn = getattr(brain, 'train_step', None) or brain.update_batch
