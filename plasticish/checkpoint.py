@@ -15,7 +15,7 @@ from plasticish.common import (
 )
 
 # %% auto #0
-__all__ = ['PART', 'CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
+__all__ = ['CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #format
 # version 2 leaves out zeros, 3 keeps large tensors in parts

@@ -204,29 +204,34 @@ class TriarchicAnswer(nn.Module):
         if not self.recruited: return
         m = base.metric
         pool = brain.today
-        for name, b in dict(mean=m.mean, transform=m.whitener.T, label=base.label, today=pool.weight, trust=pool.trust).items():
+        kept = dict(mean=m.mean, transform=m.whitener.T, label=base.label, today=pool.weight, trust=pool.trust)
+        for name, b in kept.items():
             self.register_buffer(name, b.cpu().clone().contiguous())
 
-    def forward(self,
-                x:Tensor # features [B,D]
-               )->Tensor: # class scores [B,C]
-        "Core, context and the neurons' own classes, and what the timescales make of them"
-        f = compress(x, self.power)
-        u = F.normalize(f, dim=1)
-        if not self.recruited:
-            idx, val = sparse_code(self.rows(u), self.k, published=True)
-            return self._read(idx, val)
-        h = self.rows(F.normalize((u - self.mean) @ self.transform, dim=1))
-        idx, top = k_winners(h, min(self.k + 1, h.shape[1]))
-        idx, val = idx[:, :self.k], code_values(top[:, :self.k], top[:, -1:])
-        lasting = (self._read(idx, val) + own_classes(self.label[idx], top[:, :self.k], self.readout.shape[1])).softmax(1)
-        known = widened(self.recent.known, lasting.shape[1])
-        recent = specialist(widened(self.recent(f), lasting.shape[1]), known, lasting)
-        return followed(lasting, recent, self.today, known[TODAY], self.trust).clamp(min=1e-12).log()
+# %% ../nbs/workshop/deploy.ipynb #TriarchicAnswer-forward
+@patch
+def forward(self:TriarchicAnswer,
+            x:Tensor # features [B,D]
+           )->Tensor: # class scores [B,C]
+    "Core, context and the neurons' own classes, and what the timescales make of them"
+    f = compress(x, self.power)
+    u = F.normalize(f, dim=1)
+    if not self.recruited:
+        idx, val = sparse_code(self.rows(u), self.k, published=True)
+        return self._read(idx, val)
+    h = self.rows(F.normalize((u - self.mean) @ self.transform, dim=1))
+    idx, top = k_winners(h, min(self.k + 1, h.shape[1]))
+    idx, val = idx[:, :self.k], code_values(top[:, :self.k], top[:, -1:])
+    own = own_classes(self.label[idx], top[:, :self.k], self.readout.shape[1])
+    lasting = (self._read(idx, val) + own).softmax(1)
+    known = widened(self.recent.known, lasting.shape[1])
+    recent = specialist(widened(self.recent(f), lasting.shape[1]), known, lasting)
+    return followed(lasting, recent, self.today, known[TODAY], self.trust).clamp(min=1e-12).log()
 
-    def _read(self, idx, val):
-        "What core and context say of a code"
-        return sparse_matmul(idx, val, self.readout) + val.sum(1, keepdim=True)*self.bias
+@patch
+def _read(self:TriarchicAnswer, idx, val):
+    "What core and context say of a code"
+    return sparse_matmul(idx, val, self.readout) + val.sum(1, keepdim=True)*self.bias
 
 # %% ../nbs/workshop/deploy.ipynb #_StoredConv
 class _StoredConv(nn.Module):

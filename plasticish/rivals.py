@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['Learner', 'ClassMean', 'Neighbours', 'StreamingLDA', 'Ridge', 'RanPAC', 'Standardise', 'Softmax', 'OnlineEWC',
-           'Replay', 'Joint', 'RanPACSearch', 'RecursiveLeastSquares', 'KLDA', 'StreamingQDA', 'FeCAM', 'SamKNN',
-           'WhitenedLDA', 'T3A', 'LAME']
+           'Replay', 'Joint', 'RanPACSearch', 'RecursiveLeastSquares', 'KLDA', 'StreamingQDA', 'FeCAM', 'SamKNN']
 
 # %% ../nbs/workshop/rivals.ipynb #imports
 import math

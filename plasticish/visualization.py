@@ -625,8 +625,7 @@ def plot_reliability(self:Visualizer,
 ): # a matplotlib Figure
     "How often answers are right against how sure they are: on the diagonal where shares are probabilities"
     x, y = take(loader, n)
-    said = self.brain(self.look(x))
-    rows, sure, right = calibration_bins((said[0].softmax(1) if isinstance(said, tuple) else said).cpu(), y)
+    rows, sure, right = calibration_bins(self.brain.answer(self.brain.features(self.look(x))).cpu(), y)
     fig, ax = canvas(4, 3.6, 'A', f'Off by {100*(rows*abs(right - sure)).sum()/rows.sum():.1f} points on average')
     draw_reliability(ax['A'], sure, right)
     return fig
