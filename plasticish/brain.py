@@ -13,14 +13,14 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
-    Derived, before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
+    before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
     RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, class_error, directions, firings,
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
-from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice, ranks
+from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
 from .experts import ExpertPool, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
@@ -274,8 +274,6 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
     lasting_parts = 'vote', 'near vote', 'readout'
     _calibration:tuple = 0, -1, None # ids given, rows of the last fit, and what sets were calibrated on then
-    _lesson:int = 0 # rows of the last lesson; 0 once a question of as many rows has followed
-    _said:Derived|None = None # the answer to that question
 
     @ordinary
     def __init__(self,
@@ -570,27 +568,6 @@ def _evidence_without(self:PlasticBrain, slots, score):
 @patch
 def _fit_readouts(self:PlasticBrain, ridges=()):
     for r in self._readouts if self.has_readout else (): self._fit(r, ridges)
-
-# %% ../nbs/05_brain.ipynb #PlasticBrain-_answers
-@patch
-def _tensors(self:PlasticBrain): return [b for m in self.modules() for b in m._buffers.values() if b is not None]
-
-@patch
-def _remember(self:PlasticBrain, f, said):
-    "Keep an answer for the lesson that may follow"
-    self._lesson, m = 0, self.memory
-    if m.search_kind != 'torch' or m.path is not None or ranks()[1] > 1 or any(l.open for l in self.brain): return
-    self._said = Derived()
-    self._said.keep((f.clone(), m.k_neighbors, m.temperature, [t.clone() for t in said]), self._tensors())
-
-@patch
-def _answers(self:PlasticBrain, f, mode):
-    "`_scores` of rows that will be learned; what was said of them just now, if nothing has changed since"
-    said, self._said, self._lesson, m = self._said, None, 0 if self.hebbian else len(f), self.memory
-    if said is not None and said.holds(self._tensors()):
-        asked, *settings, answer = said.value
-        if settings == [m.k_neighbors, m.temperature] and f.equal(asked): return answer
-    return self._scores(f, 'plastic' if mode == 'auto' else mode)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_step_
 @patch

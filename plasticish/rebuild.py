@@ -11,7 +11,8 @@ from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
-from .common import before_change, log
+from .common import Derived, before_change, log
+from .distributed import ranks
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild
 class Rebuild(nn.Module):
@@ -22,10 +23,14 @@ class Rebuild(nn.Module):
     recent:Any # `RecentReadouts`
     brain:Any # layers
     has_readout:bool # is there any readout?
+    hebbian:bool # do encoders learn?
     in_dim:int # width D of the features
     flush:Callable # lets the readouts take in the inputs that wait
     _encode:Callable # (features, mode) -> features after the layers, activities of every layer
     _fit_readouts:Callable # solves for the weights
+    _scores:Callable # (features, mode) -> answers
+    _lesson:int = 0 # rows of the last lesson; 0 once a question of as many rows has followed
+    _said:Derived|None = None # the answer to that question
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_by_readout
 @patch
@@ -110,3 +115,24 @@ def _remap(self:Rebuild, fn):
         self._retake(r, its, 1)
     self._replay()
     self._fit_readouts()
+
+# %% ../nbs/workshop/rebuild.ipynb #Rebuild-_answers
+@patch
+def _tensors(self:Rebuild): return [b for m in self.modules() for b in m._buffers.values() if b is not None]
+
+@patch
+def _remember(self:Rebuild, f, said):
+    "Keep an answer for the lesson that may follow"
+    self._lesson, m = 0, self.memory
+    if m.search_kind != 'torch' or m.path is not None or ranks()[1] > 1 or any(l.open for l in self.brain): return
+    self._said = Derived()
+    self._said.keep((f.clone(), m.k_neighbors, m.temperature, [t.clone() for t in said]), self._tensors())
+
+@patch
+def _answers(self:Rebuild, f, mode):
+    "`_scores` of rows that will be learned; what was said of them just now, if nothing has changed since"
+    said, self._said, self._lesson, m = self._said, None, 0 if self.hebbian else len(f), self.memory
+    if said is not None and said.holds(self._tensors()):
+        asked, *settings, answer = said.value
+        if settings == [m.k_neighbors, m.temperature] and f.equal(asked): return answer
+    return self._scores(f, 'plastic' if mode == 'auto' else mode)
