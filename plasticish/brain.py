@@ -159,16 +159,20 @@ def _winners(self:TriarchicBrain, z):
     return idx[:, :k].contiguous(), top[:, :k], code_values(top[:, :k], top[:, -1:])
 
 @patch
-def _scores(self:TriarchicBrain, f, code=None):
+def _code(self:TriarchicBrain, f):
+    "`_winners` of features; the published base gives no activations"
+    if not self.published: return self._winners(self.base.whiten(f))
+    idx, val = self.base.encode(f)
+    return idx, None, val
+
+@patch
+def _scores(self:TriarchicBrain, f, code):
     "Class scores of all parts, of what lasts alone, and the shares of lasting answer and timescales [B,C,1+L]"
-    if self.published:
-        code = self.base.encode(f)
-        core = self.core(*code)
-        return core + self.context(*code), core, None
-    idx, h, val = self._winners(self.base.whiten(f)) if code is None else code
-    slow = self.core(idx, val) + own_classes(self.base.label[idx], h, self.out_size)
-    lasting = (slow + self.context(idx, val)).softmax(1)
-    shares, parts = self._followed(lasting, self.recent(f))
+    idx, h, val = code
+    slow, fast = self.core(idx, val), self.context(idx, val)
+    if self.published: return slow + fast, slow, None
+    slow = slow + own_classes(self.base.label[idx], h, self.out_size)
+    shares, parts = self._followed((slow + fast).softmax(1), self.recent(f))
     return shares.clamp(min=1e-12).log(), slow, parts
 
 @patch
@@ -179,8 +183,8 @@ def forward(self:TriarchicBrain,
 ): # (logits [B,C], sparse_h [B,H])
     "Class scores, whose softmax is the answer, and the sparse code they were read from"
     f = self.features(x)
-    idx, val = self.base.encode(f)
-    return self._scores(f)[0], densify(idx, val, self.hidden_size)
+    idx, _, val = code = self._code(f)
+    return self._scores(f, code)[0], densify(idx, val, self.hidden_size)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-answer
 @patch
@@ -189,7 +193,7 @@ def answer(self:TriarchicBrain,
     f:Tensor, # what `features` gave [B,D]
 )->Tensor: # class shares [B,C], rows sum to 1
     "The answer as shares of the classes"
-    return self._scores(f)[0].softmax(1)
+    return self._scores(f, self._code(f))[0].softmax(1)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-predict
 @patch
@@ -200,7 +204,8 @@ def predict(self:TriarchicBrain,
     memory:bool=False, # what lasts alone: the core and the neurons' own classes
 )->Tensor: # labels [B]
     "The most likely class of each input"
-    return self._scores(self.features(x))[1 if memory else 0].argmax(1)
+    f = self.features(x)
+    return self._scores(f, self._code(f))[1 if memory else 0].argmax(1)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_step_
 @patch
@@ -791,6 +796,18 @@ def get_stats(self:PlasticBrain)->dict:
     return dict(num_layers=self.num_layers, memory_count=self.memory.count, memory_fill=self.memory.get_fill_ratio(),
                 layers={f'layer_{i}': l.get_stats() for i, l in enumerate(self.brain)})
 
+# %% ../nbs/05_brain.ipynb #complete_
+def complete_(
+    state:dict, # a state, perhaps of a version without timescales
+    prefix:str, # of its keys
+    new:Callable, # () -> a new brain of that kind
+    names:tuple, # parts that it may lack
+):
+    "Give a state without timescales those of a new brain"
+    if any(k.startswith(prefix + 'recent.') for k in state): return
+    for k, v in new().state_dict().items():
+        if k.split('.')[0] in names or k.endswith('.ridge'): state[prefix + k] = v
+
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_load_from_state_dict
 @patch
 def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
@@ -802,22 +819,15 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, of %s', has, had)
     self.brain = nn.ModuleList(layers)
     self._drop_caches()
-    if not any(k.startswith(prefix + 'recent.') for k in state): self._as_before_experts(state, prefix)
+    new = lambda: PlasticBrain(self.in_dim, 1, 1, 0, 1, num_classes=self.num_classes, vote=VoteConfig(power=self.power))
+    complete_(state, prefix, new, ('recent', 'lasting', 'today', 'alarm_id'))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
-
-@patch
-def _as_before_experts(self:PlasticBrain, state, prefix):
-    "Complete a state of version 0.3, which has no experts, with those of a new brain"
-    new = PlasticBrain(self.in_dim, 1, 1, 0, 1, num_classes=self.num_classes, vote=VoteConfig(power=self.power))
-    for k, v in new.state_dict().items():
-        if k.split('.')[0] in ('recent', 'lasting', 'today', 'alarm_id') or k.endswith('.ridge'): state[prefix + k] = v
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_load_from_state_dict
 @patch
 def _load_from_state_dict(self:TriarchicBrain, state, prefix, *args):
-    if self.has_readout and not any(k.startswith(prefix + 'recent.') for k in state): # of a brain without timescales
-        new = TriarchicBrain(self.in_size, 1, self.out_size, 1, parts=TriarchicConfig(power=self.power)).state_dict()
-        state.update({prefix + k: v for k, v in new.items() if k.split('.')[0] in ('recent', 'today')})
+    new = lambda: TriarchicBrain(self.in_size, 1, self.out_size, 1, parts=TriarchicConfig(power=self.power))
+    if self.has_readout: complete_(state, prefix, new, ('recent', 'today'))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-validate

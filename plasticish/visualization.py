@@ -431,16 +431,16 @@ class TriarchicVisualizer(Visualizer):
 # %% ../nbs/07_visualizer.ipynb #draw_contributions
 def draw_contributions(
     ax, # axes
-    core:Tensor, # class scores of the core [C]
+    lasting:Tensor, # class scores of what lasts: the core, and the neurons' own classes [C]
     context:Tensor, # class scores of the context [C]
     names:list[str], # of the classes
     truth:int=None, # its label carries a check mark
 ):
-    "Per class the shares of core (blue) and context (orange), stacked from zero; the line is their sum"
-    slow, fast = core.cpu().numpy(), context.cpu().numpy()
+    "Per class what lasts (blue) and the context (orange), stacked from zero; the line is their sum"
+    slow, fast = lasting.cpu().numpy(), context.cpu().numpy()
     at = np.arange(len(slow))
     base = np.where(slow*fast > 0, slow, 0)
-    ax.bar(at, slow, color=CORE, label='core'); ax.bar(at, fast, bottom=base, color=CONTEXT, label='context')
+    ax.bar(at, slow, color=CORE, label='lasting'); ax.bar(at, fast, bottom=base, color=CONTEXT, label='context')
     ax.hlines(slow + fast, at - .4, at + .4, color='black', lw=1.6, label='sum')
     ax.axhline(0, color=GREY, lw=.8)
     ax.set_xticks(at, [n + (' ✓' if c == truth else '') for c, n in enumerate(names)], rotation=_turn(names))
@@ -456,10 +456,11 @@ def _names(self:Visualizer, n, class_names=None):
 
 @patch
 def _parts(self:TriarchicVisualizer, f):
-    "Sparse codes [B,H], class scores of what lasts [B,C] and of the context [B,C]"
+    "Sparse codes [B,H], class scores of what lasts [B,C] and of the context [B,C], and the answers [B]"
     f = self.brain.features(f)
-    code = self.brain.base.encode(f)
-    return densify(*code, self.brain.hidden_size), self.brain._scores(f)[1], self.brain.context(*code)
+    idx, _, val = code = self.brain._code(f)
+    scores, lasting, _ = self.brain._scores(f, code)
+    return densify(idx, val, self.brain.hidden_size), lasting, self.brain.context(idx, val), scores.argmax(1)
 
 # %% ../nbs/07_visualizer.ipynb #one_i
 def one(
@@ -478,16 +479,16 @@ def visualize_thinking(self:TriarchicVisualizer,
     label:int=None, # the true class, if known
     class_names:list[str]=None, # None: those of the visualizer
 ): # a matplotlib Figure
-    "One input: the few neurons that fire, and what core and context make of them"
+    "One input: the few neurons that fire, and what lasting scores and context make of them"
     x = one(img)
     f = self.look(x)
-    dense, core, context = self._parts(f)
-    names = self._names(core.shape[1], class_names)
-    both, alone = (names[int(s.argmax())] for s in (core + context, core))
-    fig, ax = canvas(8, 3.2, 'ISC', f'It says {both}; the core alone would say {alone}', width_ratios=[1, 1, 1.9])
+    dense, lasting, context, answer = self._parts(f)
+    names = self._names(lasting.shape[1], class_names)
+    title = f'It says {names[int(answer)]}; what lasts alone would say {names[int(lasting.argmax())]}'
+    fig, ax = canvas(8, 3.2, 'ISC', title, width_ratios=[1, 1, 1.9])
     draw_input(ax['I'], self.pixels(x)[0], f[0], 'input' if label is None else f'input: {names[label]}')
     draw_sheet(ax['S'], dense[0], CORE, f'{int((dense[0] > 0).sum())} of {len(dense[0])} neurons fire')
-    draw_contributions(ax['C'], core[0], context[0], names, label).set_ylabel('class score')
+    draw_contributions(ax['C'], lasting[0], context[0], names, label).set_ylabel('class score')
     ax['C'].legend(ncols=3, loc='upper left', bbox_to_anchor=(0, 1.16), borderpad=0, columnspacing=1)
     return fig
 
@@ -511,21 +512,21 @@ def compare_conditions(self:TriarchicVisualizer,
     class_names:list[str]=None, # None: those of the visualizer
     storm=invert_colors, # what happens to a batch of images; features are mirrored at their mean
 ): # a matplotlib Figure
-    "Each input in calm and in storm: picture, firing, contributions of core (blue) and context (orange)"
+    "Each input in calm and in storm: picture, firing, lasting scores (blue) and context (orange)"
     x, y = take(dataset, num_samples)
     views = [(self.pixels(v), f := self.look(v), *self._parts(f)) for v in (x, _in_storm(x, storm))]
     names = self._names(views[0][3].shape[1], class_names)
-    title = f'{len(y)} inputs in calm (left) and in a storm (right): core blue, context orange, line their sum'
+    title = f'{len(y)} inputs in calm (left) and in a storm (right): lasting blue, context orange, line their sum'
     fig, _ = canvas(8, min(.95*len(y) + .55, 4), title=title)
     axs = fig.subplots(len(y), 6, squeeze=False, width_ratios=[.7, .7, 2.1]*2)
     scores = torch.cat([t.flatten().cpu() for v in views for t in (v[3], v[4], v[3] + v[4])])
     low, high = 1.1*min(float(scores.min()), 0), 1.1*max(float(scores.max()), 0)
     for i, row in enumerate(axs):
         shown = names if i == len(y) - 1 else ['']*len(names)
-        for ax, (pixels, f, dense, core, context) in zip((row[:3], row[3:]), views):
+        for ax, (pixels, f, dense, lasting, context, answer) in zip((row[:3], row[3:]), views):
             draw_input(ax[0], pixels[i], f[i]); draw_sheet(ax[1], dense[i])
-            draw_contributions(ax[2], core[i], context[i], shown).set_ylim(low, high if high > low else 1)
-            _title_reply(ax[2], names, int((core[i] + context[i]).argmax()), int(y[i]))
+            draw_contributions(ax[2], lasting[i], context[i], shown).set_ylim(low, high if high > low else 1)
+            _title_reply(ax[2], names, int(answer[i]), int(y[i]))
     return fig
 
 # %% ../nbs/07_visualizer.ipynb #TriarchicVisualizer-plot_weight_distribution
@@ -844,7 +845,7 @@ def film_storm(
     storm, # loader of the same in a storm
     watched:tuple, # features [D] in calm and in storm of one input, and its label
     steps:tuple=(8, 20, 24), # calm, storm, calm again
-)->list[dict]: # per step: storm (bool), acc, core [C], context [C], core_energy, context_energy, label
+)->list[dict]: # per step: storm (bool), acc, lasting [C], context [C], answer, label, core_energy, context_energy
     "What happens in a Triarchic Brain as a storm comes and passes"
     film, twin = [], copy_brain(brain)
     fair, in_storm = (iter(_forever(d)) for d in (calm, storm))
@@ -852,10 +853,11 @@ def film_storm(
         for _ in range(n):
             acc = twin.update_batch(*next(in_storm if raining else fair))
             f, stats = twin.features(watched[raining][None]), twin.get_stats()
-            code = twin.base.encode(f)
-            says = dict(core=twin._scores(f)[1][0].cpu(), context=twin.context(*code)[0].cpu(), label=int(watched[2]))
+            idx, _, val = code = twin._code(f)
+            scores, lasting, _ = twin._scores(f, code)
+            says = dict(lasting=lasting[0].cpu(), context=twin.context(idx, val)[0].cpu(), answer=int(scores.argmax()))
             energy = {k: stats[k] for k in ('core_energy', 'context_energy')}
-            film.append(dict(storm=raining, acc=acc, **says, **energy))
+            film.append(dict(storm=raining, acc=acc, label=int(watched[2]), **says, **energy))
     return film
 
 # %% ../nbs/07_visualizer.ipynb #copy_brain
@@ -879,7 +881,7 @@ def animate_storm(
     fps:float=5, # frames per second
     colors:int=32, # of the palette
 )->Path: # where it was written
-    "Write the film: input, contributions of core (blue) and context (orange), and their energies, step by step"
+    "Write the film: input, lasting scores (blue) and context (orange), and the energies of both weights, step by step"
     from PIL import Image
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     frames = []
@@ -902,15 +904,14 @@ def _storm_page(film, n, pictures, class_names):
     fig.set(dpi=90, layout_engine='none')
     place = dict(left=.01, right=.99, bottom=.2, top=.84, wspace=.4)
     axs = fig.subplots(1, 3, width_ratios=[.75, 1.35, 1.35], gridspec_kw=place)
-    names = [class_names[c] if class_names is not None else str(c) for c in range(len(now['core']))]
+    names = [class_names[c] if class_names is not None else str(c) for c in range(len(now['lasting']))]
     text, color = ('storm', WRONG) if now['storm'] else ('calm', TASK)
     fig.suptitle(text, x=.012, y=.97, ha='left', fontsize=13, fontweight='bold', color=color)
-    answer = names[int((now['core'] + now['context']).argmax())]
-    draw_input(axs[0], pictures[now['storm']], now['core'], f'says {answer}')
-    draw_contributions(axs[1], now['core'], now['context'], names)
-    scores = torch.stack([torch.stack([f['core'], f['context'], f['core'] + f['context']]) for f in film])
+    draw_input(axs[0], pictures[now['storm']], now['lasting'], f"says {names[now['answer']]}")
+    draw_contributions(axs[1], now['lasting'], now['context'], names)
+    scores = torch.stack([torch.stack([f['lasting'], f['context'], f['lasting'] + f['context']]) for f in film])
     axs[1].set_ylim(1.1*min(float(scores.min()), -.1), 1.1*max(float(scores.max()), .1))
-    axs[1].set_title('core (blue) + context (orange)', fontsize=10, fontweight='normal')
+    axs[1].set_title('lasting (blue) + context (orange)', fontsize=10, fontweight='normal')
     _storm_curves(axs[2], film, t)
     return fig
 
