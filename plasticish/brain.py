@@ -114,8 +114,7 @@ class TriarchicBrain(Brain):
         self.has_readout = not published
         if self.has_readout: self._make_timescales(out_size)
         self.drift, self.late = DriftDetector(out_size), LabelQueue(in_size)
-        self.inputs, self.calm = SequentialAlarm(), CalmRows(in_size)
-        self.shift = InputShift(in_size, out_size, temperature=8.)
+        self.inputs, self.shift, self.calm = SequentialAlarm(), InputShift(in_size, out_size), CalmRows(in_size)
         self.register_buffer('active', torch.zeros((), dtype=torch.float32)) # neurons that fired per input, last batch
         self.to(device)
 

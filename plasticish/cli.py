@@ -757,7 +757,8 @@ def pictures_of(
     for s in map(Path, sources):
         if s.is_dir() and label: out += [(f, label) for f in _files_of(s)[0]]
         elif s.is_dir():
-            if not _folders(s): raise ValueError(f'label: expected one subfolder per class in {s}, or --label for all of it')
+            if not _folders(s):
+                raise ValueError(f'label: expected one subfolder per class in {s}, or --label for all of it')
             ds = image_files(s/'train' if _test_folder(s) else s)
             out += [(f, ds.classes[c]) for f, c in zip(ds.paths, ds.labels.tolist())]
         elif not s.exists(): raise FileNotFoundError(f'expected an image file or a folder at {s}, found nothing')
@@ -884,7 +885,8 @@ def plasticish_learn(
     columns = ['learned', 'corrected', 'known']
     rows = [[c, *(n[k] for k in columns)] for c, n in sorted(told['classes'].items())]
     if rows: print(Table(['class', *columns], rows))
-    for what, files in (('no images', told['skipped']), ('test pictures of the run, which it never learns', told['tests'])):
+    never = 'test pictures of the run, which it never learns'
+    for what, files in (('no images', told['skipped']), (never, told['tests'])):
         if files: print(f"left out, {what}: {files[0]}" + f' and {len(files) - 1} more'*(len(files) > 1))
     print(f"phase: {told['phase']}" if told['phase'] else 'nothing new: the brain is as it was')
 
@@ -1031,8 +1033,8 @@ def plasticish_export(
     learned, eyes, _ = load_run(brain)
     path = export(learned, file[0], precision, eyes is not None and not features)
     if quiet: return
-    print(f'{path}: {path.stat().st_size/2**20:.1f} MB; torch.export.load({str(path)!r}).module()(x) gives the share of '
-          'each class; its about.json says what x is, and names the classes')
+    print(f'{path}: {path.stat().st_size/2**20:.1f} MB; torch.export.load({str(path)!r}).module()(x) gives the share '
+          'of each class; its about.json says what x is, and names the classes')
 
 # %% ../nbs/workshop/cli.ipynb #watched_run
 def watched_run(

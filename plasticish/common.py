@@ -528,7 +528,7 @@ if hasattr(os, 'register_at_fork'):
 
 # %% ../nbs/workshop/common.ipynb #Uninterrupted
 class Uninterrupted:
-    "A context at whose end Ctrl-C takes effect, if it came inside; only the main thread gets one, and the outermost acts"
+    "At the end of this context Ctrl-C takes effect, if it came inside; of the main thread, and the outermost acts"
     outermost:'Uninterrupted|None' = None # that is open
 
     def __enter__(self):

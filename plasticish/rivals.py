@@ -704,7 +704,8 @@ class T3A(WhitenedLDA):
         first = self.sets or self.head(self.means()[self.count > 0])
         rows, s = torch.cat([first[0], z]), torch.cat([first[1], s])
         y, entropy = s.argmax(1), torch.special.entr(s.softmax(1)).sum(1)
-        best = torch.cat([i[entropy[i].argsort(stable=True)[:self.keep]] for c in y.unique() for i in (y == c).nonzero().T])
+        groups = [(y == c).nonzero()[:, 0] for c in y.unique()]
+        best = torch.cat([i[entropy[i].argsort(stable=True)[:self.keep]] for i in groups])
         self.sets = rows[best], s[best]
         m = torch.zeros_like(self.templates).index_add_(0, y[best], F.normalize(rows[best], dim=1))
         return (z @ F.normalize(m, dim=1).T).masked_fill(self.count == 0, -math.inf).argmax(1)
