@@ -528,7 +528,7 @@ if hasattr(os, 'register_at_fork'):
 
 # %% ../nbs/workshop/common.ipynb #Uninterrupted
 class Uninterrupted:
-    "At the end of this context Ctrl-C takes effect, if it came inside; of the main thread, and the outermost acts"
+    "Ctrl-C that comes inside takes effect at the end; only in the main thread, and only the outermost acts"
     outermost:'Uninterrupted|None' = None # that is open
 
     def __enter__(self):
