@@ -481,11 +481,11 @@ def note_(self:PlasticReadout,
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-due
 @patch
 def due(self:PlasticReadout)->bool:
-    "Is it time for a fit? First when inputs pass a quarter of the neurons, then when some class has doubled"
+    "Is it time for a fit? First when inputs pass a quarter of the neurons, then when classes that doubled brought an eighth"
     R, (waiting, seen, fitted) = len(self.target), self.counters.tolist()
     if not fitted: return waiting + seen > R//4  # a storm readout has no neurons yet: at once
-    enough = waiting + seen - fitted > R//8      # to be worth the price
-    return enough and bool((self.known[0] > 2*self.known[1] + R//64).any())
+    doubled = self.known[0] > 2*self.known[1]
+    return int((self.known[0] - self.known[1])[doubled].sum()) > R//8 # to be worth the price
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-sound
 @patch

@@ -108,10 +108,20 @@ def fit_(self:ExpertPool,
          steps:int=12 # of Newton's method
         ):
     "The weights that answer these rows best, with the prior as a penalty"
+    def loss():
+        off = self.weight - self.prior
+        return off @ self.strength @ off/2 - pooled(u, self.weight)[torch.arange(len(y)), y].clamp(min=1e-30).log().sum()
     self.weight.copy_(self.prior)
     for _ in range(steps):
-        slope, curvature = slope_and_curvature(u, y, self.weight)
-        self._step_(slope + self.strength @ (self.prior - self.weight), curvature + self.strength)
+        start, least = self.weight.clone(), loss()
+        slope, curvature = slope_and_curvature(u, y, start)
+        step = torch.linalg.solve(curvature + self.strength, slope + self.strength @ (self.prior - start))
+        for size in 1, .3, .1, .03: # a full step may lead too far
+            self.weight.copy_((start + size*step).clamp(min=0))
+            if loss() <= least: break
+        else:
+            self.weight.copy_(start)
+            return
 
 # %% ../nbs/workshop/experts.ipynb #ExpertPool-validate
 @patch
