@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/checkpoint.ipynb #imports
 from __future__ import annotations
-import datetime, hashlib, json, math, secrets
+import datetime, hashlib, json, math, secrets, zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np, torch
@@ -18,8 +18,8 @@ from plasticish.common import (
 __all__ = ['CheckpointError', 'list_checkpoints', 'write_checkpoint', 'read_checkpoint']
 
 # %% ../nbs/workshop/checkpoint.ipynb #format
-# version 2 leaves out zeros, 3 keeps large tensors in parts
-FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 3, 2**32
+# version 2 leaves out zeros, 3 keeps large tensors in parts, 4 compresses these
+FORMAT, VERSION, MAX_TRIMMED = 'plasticish-checkpoint', 4, 2**32
 
 # %% ../nbs/workshop/checkpoint.ipynb #CheckpointError
 class CheckpointError(RuntimeError): "A checkpoint could not be written or read; the message says why and what to do"
@@ -196,7 +196,7 @@ def run_files(
 )->list[Path]: # sorted; empty where no run is
     "The files of a run that exist in `folder`, the lock aside"
     there = [Path(folder)/n for n in (*RUN_FILES, 'journal.jsonl')]
-    kinds = 'checkpoint-*.json', 'checkpoint-*.safetensors', 'part-*.safetensors'
+    kinds = 'checkpoint-*.json', 'checkpoint-*.safetensors', 'part-*.zlib', 'part-*.safetensors'
     there += [p for kind in kinds for p in Path(folder).glob(kind)]
     return sorted(p for p in there if p.is_symlink() or p.exists() and not p.is_dir())
 
@@ -210,19 +210,43 @@ def remove_run(
 PART = 2**22  # bytes
 
 def _part_file(folder, name):
-    "The file of a part; raises `ValueError` for a name that is no checksum"
+    "The file of a part, of version 3 where that alone is there; raises `ValueError` for a name that is no checksum"
     if not isinstance(name, str) or len(name) != 64 or not set(name) <= set('0123456789abcdef'):
         raise ValueError(f'a part is named {name!r:.40}')
-    return Path(folder)/f'part-{name}.safetensors'
+    file, old = (Path(folder)/f'part-{name}.{kind}' for kind in ('zlib', 'safetensors'))
+    return old if old.is_file() and not file.is_file() else file
+
+def _compressed(data, probe=2**16):
+    "Bytes as a zlib stream; only wrapped if its middle shrinks by less than a tenth"
+    at = max(0, len(data) - probe)//2
+    middle = data[at:at + probe]
+    return zlib.compress(data, 1 if len(zlib.compress(middle, 1)) < .9*len(middle) else 0)
+
+def _part_data(folder, name, most):
+    "The content of a part, of at most `most` bytes; raises `ValueError` if it is larger, or not what its name says"
+    file, stream = _part_file(folder, name), zlib.decompressobj()
+    data = read_plain(file)
+    if file.suffix == '.zlib':
+        data = stream.decompress(data, most + 1)
+        if len(data) <= most and not stream.eof: raise ValueError(f'part {name} is cut')
+    if len(data) > most: raise ValueError(f'its parts are larger than {most} bytes')
+    if hashlib.sha256(data).hexdigest() != name: raise ValueError(f'part {name} does not match its name')
+    return data
+
+# %% ../nbs/workshop/checkpoint.ipynb #write-parts
+def _is_whole(folder, name, n):
+    "Is the part `name` of `n` bytes there, undamaged and no link?"
+    if _part_file(folder, name).is_symlink(): return False
+    try: return bool(_part_data(folder, name, n))
+    except (OSError, ValueError, zlib.error): return False
 
 def _write_part(folder, rows):
     "Write rows to the file that bears their checksum, unless it is there and whole; that name"
     from safetensors.torch import save
     data = save(dict(rows=rows.contiguous()))
     name = hashlib.sha256(data).hexdigest()
-    file = _part_file(folder, name)
-    if file.is_symlink() or not file.is_file() or _sha(file) != name:
-        write_atomic(file, lambda tmp: tmp.write_bytes(data))
+    if not _is_whole(folder, name, len(data)):
+        write_atomic(Path(folder)/f'part-{name}.zlib', lambda tmp: tmp.write_bytes(_compressed(data)))
     return name
 
 def _write_parts(folder, x):
@@ -241,12 +265,16 @@ def _part_names(doc): return [name for names in _parts(doc).values() for name in
 
 def _part_bytes(folder, names): return sum(_part_file(folder, name).stat().st_size for name in names)
 
-def _read_part(folder, name):
-    "The rows in a part; raises `ValueError` if it is not what its name says"
+def _read_parts(folder, doc, most):
+    "Name of a tensor -> its rows; raises `ValueError` if they take more than `most` bytes together"
     from safetensors.torch import load
-    data = read_plain(_part_file(folder, name))
-    if hashlib.sha256(data).hexdigest() != name: raise ValueError(f'part {name} does not match its name')
-    return load(data)['rows']
+    out = {k: [] for k in _parts(doc)}
+    for k, names in _parts(doc).items():
+        for name in names:
+            data = _part_data(folder, name, most)
+            most -= len(data)
+            out[k].append(load(data)['rows'])
+    return {k: torch.cat(rows) for k, rows in out.items()}
 
 # %% ../nbs/workshop/checkpoint.ipynb #write_checkpoint
 def write_checkpoint(
@@ -264,7 +292,7 @@ def write_checkpoint(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder/f'checkpoint-{1 + max(map(_serial, list_checkpoints(folder)), default=0):08d}.json'
-        large = {k: x for k, x in tensors.items() if x.ndim and x.nbytes > PART}
+        large = {k: x for k, x in tensors.items() if x.ndim and x.nbytes > PART//8}
         parts = {k: _write_parts(folder, tensors.pop(k)) for k in large}
         write_atomic(path.with_suffix('.safetensors'), lambda tmp: save_file(tensors, tmp))
         tensors_sha256 = _sha(path.with_suffix('.safetensors'))
@@ -285,7 +313,7 @@ def _tidy(folder, keep):
     good = {p.stem for p in kept[:keep]}
     try: good |= {_part_file(folder, n).stem for p in kept[:keep] for n in _part_names(_read_json(p))}
     except (CheckpointError, ValueError): return # whose parts these are cannot be told
-    left = 'checkpoint-*.safetensors', 'part-*.safetensors', '.checkpoint-*.tmp', '.part-*.tmp'
+    left = 'checkpoint-*.safetensors', 'part-*.zlib', 'part-*.safetensors', '.checkpoint-*.tmp', '.part-*.tmp'
     for p in (p for kind in left for p in folder.glob(kind)):
         if p.stem not in good: p.unlink(missing_ok=True)
 
@@ -319,8 +347,7 @@ def _verified(path, doc, most):
     if doc.get('seal') != _checksum(doc): raise ValueError('its contents do not match their seal')
     if _sha(tensor_file) != doc['tensors_sha256']: raise ValueError('its tensors do not match their checksum')
     if _part_bytes(path.parent, _part_names(doc)) > most: raise ValueError(f'its parts are larger than {most} bytes')
-    tensors = load_file(tensor_file)
-    for k, names in _parts(doc).items(): tensors[k] = torch.cat([_read_part(path.parent, name) for name in names])
+    tensors = load_file(tensor_file) | _read_parts(path.parent, doc, most)
     if _size(doc['body'], tensors) > most: raise ValueError(f'its tensors would grow beyond {most} bytes')
     return _unpack(doc['body'], tensors)
 

@@ -2,6 +2,7 @@
 import json
 import random
 import resource
+import zlib
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def reseal(path, change):
     path.write_text(json.dumps({**doc, 'seal': _checksum(doc)}))
 
 @pytest.mark.parametrize('change, said', [
-    (lambda d: d.update(version=4), 'newer plasticish'),
+    (lambda d: d.update(version=5), 'newer plasticish'),
     (lambda d: d.update(run=7), 'its run is 7'),
     (lambda d: d.update(format='other'), 'no checkpoint of plasticish'),
     (lambda d: d.update(tensors_sha256='0'*64), 'do not match their checksum'),
@@ -117,6 +118,33 @@ def resume_in_little(folder, pipe):
     resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,)*2)
     try: cls.resume(folder, *args, **kwargs)
     except Exception as e: pipe.send(f'{type(e).__name__}: {e}')
+
+def test_a_part_that_unpacks_to_far_more_is_refused(processes, tmp_path):
+    "Unpacking stops at what the brain can hold, whatever the small file claims to be"
+    state = make(epochs=1)[0](*make(epochs=1)[1], **make(epochs=1)[2]).state()
+    path = write_checkpoint(tmp_path, state)
+    name, stream, zeros = '0'*64, zlib.compressobj(1), bytes(2**24)
+    bomb = b''.join([*(stream.compress(zeros) for _ in range(32)), stream.flush()])  # 512 MiB
+    (tmp_path/f'part-{name}.zlib').write_bytes(bomb)
+    assert len(bomb) < 3_000_000
+    reseal(path, lambda d: d['parts'].update({'state.brain.memory.keys': [name]}))
+    here, there = processes.Pipe()
+    p = processes.Process(target=resume_in_little, args=(tmp_path, there))
+    p.start(); there.close()
+    said = here.recv(); p.join()
+    assert 'its parts are larger than' in said, said
+
+def test_parts_of_version_3_are_read_and_shared(tmp_path):
+    "Uncompressed parts are read, and a checkpoint of today that holds the same rows uses them"
+    state = dict(days=1 + torch.arange(2_000_000) % 7)
+    path = write_checkpoint(tmp_path, state)
+    for part in list(tmp_path.glob('part-*.zlib')):
+        part.with_suffix('.safetensors').write_bytes(zlib.decompress(part.read_bytes()))
+        part.unlink()
+    reseal(path, lambda d: d.update(version=3))
+    assert torch.equal(read_checkpoint(path)['days'], state['days'])
+    assert torch.equal(read_checkpoint(write_checkpoint(tmp_path, state))['days'], state['days'])
+    assert not list(tmp_path.glob('part-*.zlib'))
 
 @pytest.mark.parametrize('content', [b'{"format": "plasticish-checkpoint", "version": 1' + b'0'*5000 + b'}', b'', b'[]', b'null', b'{}', b'\x80\x04\x95cos\nsystem\n', b'[' * 100_000, b'{"format": 1e999}', b'\xff\xfe'])
 def test_hostile_json(tmp_path, content):
