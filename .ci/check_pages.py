@@ -30,7 +30,9 @@ def of_cell(cell):
     text = source(cell)
     if cell['cell_type'] == 'markdown':
         if '![](' in text: yield 'a picture without alternative text'
+        if re.search(r'^!\[[^]]+\]\([^)]+\)\n\n\*', text, re.M): yield 'a picture whose alternative text the site shows as a caption above the caption; put a backslash and no empty line between'
         return
+    if '@dataclass' in text and re.search(r'^#\| *export *$', text, re.M): yield 'a dataclass whose fields the site does not explain: export it with exports'
     if images(cell) and not re.search(r'^#\| *fig-alt: *"[^"]{20,}"', text, re.M): yield 'a figure without fig-alt (20 letters at least)'
     if images(cell) and 'fig-cap:' not in text: yield 'a figure without fig-cap'
     if text.count('fig-alt:') > 1 or text.count('fig-cap:') > 1: yield 'two captions or alternative texts'
