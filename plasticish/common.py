@@ -763,7 +763,7 @@ def stratified_rows(
     "Rows as scikit-learn's `train_test_split` draws them by class; its import takes over a second"
     rng, counts = np.random.RandomState(seed), np.unique(labels, return_counts=True)[1]
     if not len(counts) <= n <= len(labels) - len(counts):
-        raise ValueError(f'n: expected at least one row of each of {len(counts)} classes in both parts, got {n} of {len(labels)}')
+        raise ValueError(f'n: expected at least one row of each of {len(counts)} classes in both parts, got {n}')
     rest = _draws(counts, len(labels) - n, rng)
     cut = _draws(counts - rest, n, rng)
     rows = [r[rng.permutation(len(r))] for r in np.split(labels.argsort(kind='stable'), counts.cumsum()[:-1])]
