@@ -1,6 +1,7 @@
 """What a page of the site must have, checked in the notebooks and the style sheet, without Quarto and in a second: an opening in prose, prose under every heading before
-a signature, classes before their methods, an alternative text for every picture, lines of code that fit, stored tables without NaN or long decimals, at most 1 MB, links that lead somewhere,
-anchors of pictures, versions in step, and colours of our own with a contrast of 4.5 to 1. Prints what is missing and fails if anything is."""
+a signature, classes before their methods, a caption and an alternative text for every picture, lines of code that fit, stored outputs without warnings, progress bars, paths of a machine,
+NaN or long decimals, at most 1 MB, links that lead somewhere, anchors of pictures, versions in step, settings of the site, and colours of our own with a contrast of 4.5 to 1.
+Prints what is missing and fails if anything is."""
 import configparser
 import json
 import re
@@ -13,6 +14,7 @@ root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
 SHORT = {'index.ipynb': 80}  # longest visible line of code in characters; longer ones would wrap
 LONG_NUMBER = re.compile(r'<td>(NaN|-?\d+\.\d{5,})</td>')
+LEFT_OVER = re.compile(r'/(?:tmp|root|home|Users)/\w|\d+%\||it/s\]|Traceback|\bnan\b|(?<![\w.])-?\d+\.\d{8,}')  # in printed text
 HIDDEN = re.compile(r'^#\| *(hide|default_exp|export|exporti)\s', re.M)
 EARLY = re.compile(r'^#\| *(export|exports|exec_doc)\b', re.M)
 
@@ -28,10 +30,17 @@ def of_cell(cell):
     text = source(cell)
     if cell['cell_type'] == 'markdown':
         if '![](' in text: yield 'a picture without alternative text'
+        if re.search(r'^!\[[^]]+\]\([^)]+\)\n\n\*', text, re.M): yield 'a picture whose alternative text the site shows as a caption above the caption; put a backslash and no empty line between'
         return
+    if '@dataclass' in text and re.search(r'^#\| *export *$', text, re.M): yield 'a dataclass whose fields the site does not explain: export it with exports'
     if images(cell) and not re.search(r'^#\| *fig-alt: *"[^"]{20,}"', text, re.M): yield 'a figure without fig-alt (20 letters at least)'
+    if images(cell) and 'fig-cap:' not in text: yield 'a figure without fig-cap'
     if text.count('fig-alt:') > 1 or text.count('fig-cap:') > 1: yield 'two captions or alternative texts'
     for o in cell.get('outputs', ()):
+        if o.get('name') == 'stderr': yield 'a stored warning; `python .ci/refresh.py NOTEBOOK tidy` drops it'
+        data = o.get('data', {})
+        printed = ''.join(o.get('text', ())) or ('' if 'text/html' in data else ''.join(data.get('text/plain', ())))
+        if left := LEFT_OVER.search(printed): yield f'a stored output shows {printed[max(0, left.start() - 20):left.end() + 20]!r}'
         for found in LONG_NUMBER.findall(''.join(o.get('data', {}).get('text/html', ''))):
             if len(re.sub(r'^-?0*\.?0*|\.', '', found)) < 5 and found != 'NaN': continue
             yield f'a table shows {found}; `python .ci/refresh.py NOTEBOOK tidy` mends it'; break
@@ -106,7 +115,14 @@ def of_site():
     if f'## {version}' not in (root/'CHANGELOG.md').read_text(encoding='utf-8'): yield f'CHANGELOG.md: no heading for version {version}'
     ratio = contrast(web['navbar']['background'], web['navbar']['foreground'])
     if ratio < 4.5: yield f'_quarto.yml: navbar at {ratio:.1f} to 1'
+    if site['format']['html'].get('code-overflow') != 'wrap': yield '_quarto.yml: code does not wrap'
+    if not (web.get('page-navigation') and web.get('open-graph', {}).get('image-alt')): yield '_quarto.yml: no page-navigation, or no social card with a text'
+    yield from (f'_quarto.yml: no file {f}' for f in (web['favicon'], web['open-graph']['image']) if not (nbs/f).exists())
     if 'latest' in site['format']['html']['html-math-method']['url']: yield '_quarto.yml: KaTeX is not pinned'
+    for part in yaml.safe_load((nbs/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']:
+        for page in part['contents'] if isinstance(part, dict) else ():
+            title = source(json.loads((nbs/page).read_text(encoding='utf-8'))['cells'][0]).split('\n')[0].removeprefix('# ')
+            if title == part['section']: yield f'sidebar.yml: {title} > {title}'
     listed = set(re.findall(r'[\w/]+\.ipynb', (nbs/'sidebar.yml').read_text(encoding='utf-8')))
     there = {f.relative_to(nbs).as_posix() for f in nbs.rglob('*.ipynb') if '.ipynb_checkpoints' not in f.parts}
     yield from (f'sidebar.yml: {what} {", ".join(sorted(which))}' for what, which in (('lacks', there - listed), ('names what is not there:', listed - there)) if which)
@@ -122,5 +138,6 @@ if __name__ == '__main__':
         found += [f'{page}: {what}' for what in of_page(cells, page.name)]
         found += [f'{page}: cell {c["id"]}: {what}' for c in cells for what in of_cell(c)]
         found += [f'{page}: broken link {t}' for t in links(cells) if t.split('#')[0] and not (f.parent/t.split('#')[0]).exists()]
+        found += [f'{page}: a link to a notebook on GitHub, not to its page: {t}' for c in cells if c['cell_type'] == 'markdown' for t in re.findall(r'\]\((https://github\.com/[^)]+\.ipynb)', source(c))]
         if page.name == 'index.ipynb' and any(images(c) for c in cells): found.append('index.ipynb: a stored figure; use a file in assets/')
     print('\n'.join(found) or 'ok'); sys.exit(bool(found))

@@ -929,8 +929,9 @@ def plasticish_ask(
     "Which pictures to label: those whose labels would teach a brain most"
     told = ask_images(brain, images, n, device)
     if format == 'json': return print(json.dumps(told, indent=1))
+    if not told: return print('all of them are known')
     print(Table(['answer now', 'share', 'picture'], [[t['label'], f"{100*t['score']:.1f} %", t['image']] for t in told],
-                'label these first: plasticish learn PICTURE --label CLASS' if told else 'all of them are known'))
+                'label these first: plasticish learn PICTURE --label CLASS'))
 
 # %% ../nbs/workshop/cli.ipynb #forget_items
 def forget_items(
@@ -974,7 +975,9 @@ def plasticish_forget(
     parts = [i.strip() for i in ids.split(',')] if ids else []
     if not all(i.isdigit() for i in parts): raise ValueError(f'ids: expected numbers, got {ids!r}')
     n = forget_items(brain, images, [*map(int, parts)], label, phase, device)
-    if not quiet: print(json.dumps(dict(forgotten=n)) if format == 'json' else f'{n} items forgotten')
+    given = sum(1 for _ in _files_in(images))
+    why = f'; {given} pictures were given, and what was a test or never learned is not stored' if n < given else ''
+    if not quiet: print(json.dumps(dict(forgotten=n)) if format == 'json' else f'{n} items forgotten{why}')
 
 # %% ../nbs/workshop/cli.ipynb #brain_info
 def brain_info(

@@ -506,7 +506,7 @@ def plot(self:Arena,
     m = self.metrics(tasks)
     order = m.groupby('learner')['ten-way'].mean().sort_values().index
     with figure_style():
-        size = 8, min(4, 1 + .26*len(order))
+        size = 6.4, min(4, 1 + .3*len(order))
         fig, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))
         for i, l in enumerate(order):
             v, c = m.loc[m.learner == l, 'ten-way'], CORE if l in ours else GREY

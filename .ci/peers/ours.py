@@ -183,7 +183,9 @@ def drift(a, out, rows=20000, batch=32, others=()):
     real = [lambda seed, n=n: sets.read_stream(a.data, n) for n in sets.STREAMS]
     for read, seed in [(r, s) for r in (*real, *GENERATORS, *others) for s in range(a.orders)]:
         try: stream = read(seed=seed)
-        except FileNotFoundError as e: print(f'skipped, {e}'); continue
+        except FileNotFoundError as e:
+            if not seed: print(f'skipped, {e}')
+            continue
         if not re.search(a.sets, stream.name): continue
         stream = stream.head(rows)
         if read in GENERATORS or not seed: write_stream(stream, seed, out/'streams')
@@ -205,7 +207,8 @@ def cell(cells, key, compute):
     "One cell, and a line about it"
     t = time.time()
     row = cells.get(key, compute)
-    if time.time() - t > .1: print(f"{key['set']} | {key['learner']} | {key.get('seed')}: {row.get('accuracy', row.get('settings'))} ({time.time() - t:.0f} s)", flush=True)
+    said = f"{row['accuracy']:.2f}" if row.get('accuracy') is not None else row.get('settings')
+    if time.time() - t > .1: print(f"{key['set']} | {key['learner']} | {key.get('seed')}: {said} ({time.time() - t:.0f} s)", flush=True)
     return row
 
 
