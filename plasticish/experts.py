@@ -110,7 +110,8 @@ def fit_(self:ExpertPool,
     "The weights that answer these rows best, with the prior as a penalty"
     def loss():
         off = self.weight - self.prior
-        return off @ self.strength @ off/2 - pooled(u, self.weight)[torch.arange(len(y)), y].clamp(min=1e-30).log().sum()
+        p = pooled(u, self.weight).gather(1, y[:, None])
+        return off @ self.strength @ off/2 - p.clamp(min=1e-30).log().sum()
     self.weight.copy_(self.prior)
     for _ in range(steps):
         start, least = self.weight.clone(), loss()
