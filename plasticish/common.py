@@ -743,33 +743,6 @@ def seeded_iter(
     finally:
         for g, s in zip(gens, states): g.set_state(s)
 
-# %% ../nbs/workshop/common.ipynb #stratified_rows
-def _draws(counts, n, rng):
-    "How many of `n` rows each class gives, in proportion; lots decide between equal remainders"
-    exact = counts/counts.sum()*n
-    given = np.floor(exact)
-    left = exact - given
-    for part in np.unique(left)[::-1]:
-        if not (more := int(n - given.sum())): break
-        at = (left == part).nonzero()[0]
-        given[rng.choice(at, min(more, len(at)), replace=False)] += 1
-    return given.astype(int)
-
-def stratified_rows(
-    labels, # numpy [N]
-    n, # rows to cut off
-    seed # the split is fixed by it
-): # (rest, cut), numpy
-    "Rows as scikit-learn's `train_test_split` draws them by class; its import takes over a second"
-    rng, counts = np.random.RandomState(seed), np.unique(labels, return_counts=True)[1]
-    if not len(counts) <= n <= len(labels) - len(counts):
-        raise ValueError(f'n: expected at least one row of each of {len(counts)} classes in both parts, got {n}')
-    rest = _draws(counts, len(labels) - n, rng)
-    cut = _draws(counts - rest, n, rng)
-    rows = [r[rng.permutation(len(r))] for r in np.split(labels.argsort(kind='stable'), counts.cumsum()[:-1])]
-    first = np.concatenate([r[:a] for r, a in zip(rows, rest)])
-    return first, np.concatenate([r[a:a + b] for r, a, b in zip(rows, rest, cut)])
-
 # %% ../nbs/workshop/common.ipynb #progress_bar
 class _Lines:
     "A stream for a log: what a bar would write over itself becomes a line of its own"

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import copy, functools, json, os, time, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
@@ -20,7 +19,7 @@ from torchvision.transforms import v2
 from plasticish.common import (
     IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels,
     check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
-    stratified_rows, write_atomic, write_text_atomic,
+    write_atomic, write_text_atomic,
 )
 
 # %% auto #0
@@ -208,30 +207,22 @@ def split_off(
     seed: int = 0,  # the split is fixed by it
 ) -> tuple:  # (rest, cut)
     "Cut a stratified part from a dataset, for validation or test"
+    from sklearn.model_selection import train_test_split
     labels = dataset.labels.numpy()
     few = np.unique(labels, return_counts=True)[1].min(initial=2) < 2
     if few: rest, cut = _split_by_class(labels, n, seed)
-    else: rest, cut = stratified_rows(labels, n, seed)
+    else: rest, cut = train_test_split(np.arange(len(labels)), test_size=n, random_state=seed, stratify=labels)
     return dataset.take(torch.from_numpy(np.sort(rest))), dataset.take(torch.from_numpy(np.sort(cut)))
-
-# %% ../nbs/00_eyes.ipynb #_digits
-def _digits():
-    "Images [1797,8,8] from 0 to 16 and labels of scikit-learn's `load_digits`, without its import where the file is"
-    file = Path(find_spec('sklearn').origin).parent/'datasets/data/digits.csv.gz'
-    if not file.exists():
-        from sklearn.datasets import load_digits
-        return load_digits().images, load_digits().target
-    table = np.loadtxt(file, delimiter=',')
-    return table[:, :64].reshape(-1, 8, 8), table[:, 64].astype(int)
 
 # %% ../nbs/00_eyes.ipynb #digits_splits
 def digits_splits(
     transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
 ) -> dict:  # train (1077), valid (360), test (360): ImageArray
     "Handwritten digits as RGB images `[3, 8, 8]`, in a fixed stratified split"
-    pixels, labels = _digits()
-    images = torch.from_numpy(pixels/16*255).round().to(torch.uint8)[:, None].repeat(1, 3, 1, 1)  # [N, 3, 8, 8]
-    full = ImageArray(images, labels, [str(i) for i in range(10)], transform)
+    from sklearn.datasets import load_digits
+    d = load_digits()
+    images = torch.from_numpy(d.images/16*255).round().to(torch.uint8)[:, None].repeat(1, 3, 1, 1)  # [N, 3, 8, 8]
+    full = ImageArray(images, d.target, [str(i) for i in range(10)], transform)
     train, test = split_off(full, 360)
     train, valid = split_off(train, 360)
     return dict(train=train, valid=valid, test=test)
