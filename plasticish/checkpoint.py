@@ -207,7 +207,7 @@ def remove_run(
     for p in sorted(run_files(folder), key=lambda p: p.name == 'config.json'): p.unlink(missing_ok=True)
 
 # %% ../nbs/workshop/checkpoint.ipynb #parts
-PART = 2**22  # bytes
+PART = 2**22  # bytes of a part; tensors of up to an eighth of it stay in one file
 
 def _part_file(folder, name):
     "The file of a part, of version 3 where that alone is there; raises `ValueError` for a name that is no checksum"

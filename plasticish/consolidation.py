@@ -481,7 +481,7 @@ def note_(self:PlasticReadout,
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-due
 @patch
 def due(self:PlasticReadout)->bool:
-    "Is it time for a fit? First at a quarter as many inputs as neurons, then when classes that doubled brought an eighth"
+    "Is it time for a fit? First once inputs pass R/4, then once those of classes that doubled pass R/8"
     R, (waiting, seen, fitted) = len(self.target), self.counters.tolist()
     if not fitted: return waiting + seen > R//4  # a storm readout has no neurons yet: at once
     doubled = self.known[0] > 2*self.known[1]

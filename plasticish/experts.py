@@ -80,11 +80,8 @@ def update_(self:ExpertPool,
     self.gain.mul_(kept).add_(self._gain(u, y, known))
     slope, curvature = slope_and_curvature(u, y, self.weight, known)
     self.curvature.mul_(kept).add_(curvature + (1 - kept)*self.strength)
-    self._step_(slope + (1 - kept)*(self.strength @ (self.prior - self.weight)), self.curvature)
-
-@patch
-def _step_(self:ExpertPool, slope, curvature):
-    self.weight.add_(torch.linalg.solve(curvature, slope)).clamp_(min=0)
+    slope += (1 - kept)*(self.strength @ (self.prior - self.weight))
+    self.weight.add_(torch.linalg.solve(self.curvature, slope)).clamp_(min=0)
 
 # %% ../nbs/workshop/experts.ipynb #ExpertPool-trust
 @patch
@@ -113,16 +110,18 @@ def fit_(self:ExpertPool,
         p = pooled(u, self.weight).gather(1, y[:, None])
         return off @ self.strength @ off/2 - p.clamp(min=1e-30).log().sum()
     self.weight.copy_(self.prior)
+    least = loss()
     for _ in range(steps):
-        start, least = self.weight.clone(), loss()
+        start = self.weight.clone()
         slope, curvature = slope_and_curvature(u, y, start)
         step = torch.linalg.solve(curvature + self.strength, slope + self.strength @ (self.prior - start))
         for size in 1, .3, .1, .03: # a full step may lead too far
             self.weight.copy_((start + size*step).clamp(min=0))
-            if loss() <= least: break
+            if (now := loss()) <= least: break
         else:
             self.weight.copy_(start)
-            return
+            break
+        least = now
 
 # %% ../nbs/workshop/experts.ipynb #ExpertPool-validate
 @patch
