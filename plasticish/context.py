@@ -219,7 +219,7 @@ class DriftDetector(SequentialAlarm):
         slack:float=.02, # as there
         window:int=500, # margins kept of each class
         horizon:int=2000, # of so many
-        patience:int=20_000, # rows after which an alarm ends as a lasting change
+        patience:int=20_000, # rows after which an alarm ends as a lasting change, if it has not outlasted its past
     ):
         super().__init__(rows, slack)
         check_count(window, 'window', 64); check_count(horizon, 'horizon', window); check_count(patience, 'patience')
@@ -256,7 +256,7 @@ def update_(self:DriftDetector,
     self.counters[2] = 0
     for part in zip(m.split(64), y.split(64)): self._take_(*part)
     self.counters[0] += len(y) if rows is None else rows
-    if self.alarm and self.ending[2] >= self.patience:
+    if self.alarm and self._outlasted():
         self._end_(True)
         self.count.zero_()
     return self.alarm
@@ -268,6 +268,12 @@ def _seat_(self:DriftDetector, y):
     if not len(new): return
     self.place[new] = torch.arange(len(self.past), len(self.past) + len(new))
     self.past, self.count = F.pad(self.past, (0, 0, 0, len(new))), F.pad(self.count, (0, len(new)))
+
+@patch
+def _outlasted(self:DriftDetector):
+    "Has the alarm gone on for as many rows as came before it, or for `patience` rows?"
+    start = int(self.events[-1, 0])
+    return int(self.counters[0]) - start >= min(self.patience, start)
 
 # %% ../nbs/03_context.ipynb #DriftDetector-in_calm
 @patch
