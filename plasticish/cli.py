@@ -39,7 +39,7 @@ def run_phases(
     epochs: int = 1,  # passes over each phase
     batch_size: int = 256,  # features a step
     seed: int = 0,  # fixes the order
-    mode: str = 'plastic',  # mode of the calm phases
+    mode: str = 'auto',  # mode of the calm phases
     storm_mode: str = '',  # mode of the storm; '' for panic, or auto where the calm phases are
 ) -> list:  # of PhaseConfig
     "One phase per group of classes, then a storm over the first group if there are features of one"
@@ -381,7 +381,7 @@ def run(
     epochs: int = 1,  # passes over each phase
     batch_size: int = 64,  # features a step
     seed: int = 0,  # order and every draw
-    mode: str = 'plastic',  # mode of the calm phases
+    mode: str = 'auto',  # mode of the calm phases
     storm: bool | None = None,  # end with a storm? None: unless the images are those of a folder
     storm_mode: str = '',  # mode of the storm; '' for panic, or auto where the calm phases are
     on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
@@ -597,7 +597,7 @@ def plasticish_run(
     epochs: int = 1,  # passes over each phase
     batch_size: int = 64,  # images a step
     seed: int = 0,  # order and every draw
-    mode: str = 'plastic',  # of the phases: plastic, auto (detects storms), panic, inference (watches)
+    mode: str = 'auto',  # of the phases: auto (detects storms), plastic, panic, inference (watches)
     storm_mode: str = '',  # likewise of a storm of inverted images at the end; asks for one where images are a folder's
     no_storm: bool = False,  # end without one; it follows digits and cifar10
     on_error: str = 'raise',  # unreadable image files: raise, or skip and count them
@@ -787,7 +787,7 @@ def teach(
     brain: PlasticBrain,  # what learns
     x: torch.Tensor,  # images or features
     names: list,  # class names, one per row
-    mode: str = 'plastic',  # how: plastic, auto or panic
+    mode: str = 'auto',  # how: auto, plastic or panic
     phase: str | None = None,  # under which the items are found later
 ) -> dict:  # learned, known, corrected: rows
     "Learn what is not stored yet; what is stored under another label moves to the new one"
@@ -839,7 +839,7 @@ def learn_images(
     sources: list,  # image files and folders
     label: str = '',  # class of all of them; '': that of the subfolder
     phase: str = '',  # under which they are found later; '': the time of day
-    mode: str = 'plastic',  # how: plastic, auto or panic
+    mode: str = 'auto',  # how: auto, plastic or panic
     on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
     device='cpu',  # where to compute
     progress: bool = False,  # show a bar
@@ -872,7 +872,7 @@ def plasticish_learn(
     brain: str = 'plasticish_run',  # folder of the brain
     label: str = '',  # class of all these images, known or new; needed with single files
     phase: str = '',  # name under which they are found later; default: the time of day
-    mode: str = 'plastic',  # how: plastic, auto (detects storms), panic (this is a storm)
+    mode: str = 'auto',  # how: auto (detects storms), plastic, panic (this is a storm)
     on_error: str = 'raise',  # files that are no images: raise, or skip
     device: str = 'cpu',  # cpu, cuda
     quiet: bool = False,  # neither bar nor report
@@ -1063,7 +1063,7 @@ def plasticish_dashboard(
     data: str = 'digits',  # which images: digits, cifar10, or folder (one subfolder per class)
     data_root: str = './data',  # where they are
     phases: str = '',  # 'class,class;class,...' or 'name=class,class;...'; default: the data set's own
-    mode: str = 'plastic',  # of the phases: plastic, auto, panic, inference
+    mode: str = 'auto',  # of the phases: auto, plastic, panic, inference
     port: int = 8866,  # of the page
     quiet: bool = False,  # open no browser
 ):

@@ -28,7 +28,7 @@ class PlasticClassifier:
                  power:float=.5, # features become sign(x)|x|^power
                  scale:bool=True, # standardise the features by their running mean and deviation
                  bias:float=1., # constant feature, in lengths of a standardised row; 0: directions only, fixed scale
-                 mode:str='plastic', # how it learns; 'auto' looks out for storms
+                 mode:str='auto', # how it learns: looking out for storms; 'plastic' does not
                  random_state:int|np.random.RandomState|None=0, # of the layers' directions
                  device:str|torch.device='cpu', # where the brain lives
                  precision:str='float32', # of its products and keys, as in PlasticBrain

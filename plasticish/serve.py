@@ -102,7 +102,7 @@ class Service:
         device:str='cpu', # where to compute
         save_every:int=500, # lessons between checkpoints
         save_minutes:float=5., # minutes between checkpoints, if there were lessons
-        mode:str='plastic', # how it learns: plastic, auto or panic
+        mode:str='auto', # how it learns: auto, plastic or panic
         neighbours:int=3, # memories named with an answer
         max_tickets:int=10_000, # questions whose label may still be told
     ):
@@ -493,7 +493,7 @@ def plasticish_serve(
     host: str = '127.0.0.1',  # address to listen on; beyond this machine a token is needed
     port: int = 8000,  # to listen on
     token: str = '',  # that clients must show; default: the variable PLASTICISH_TOKEN
-    mode: str = 'plastic',  # how it learns: plastic, auto (detects storms)
+    mode: str = 'auto',  # how it learns: auto (detects storms), plastic
     save_every: int = 500,  # lessons between checkpoints
     save_minutes: float = 5.,  # minutes between checkpoints
     device: str = 'cpu',  # cpu, cuda
