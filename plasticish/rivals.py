@@ -192,7 +192,7 @@ def absorb(self:Ridge):
 
 @patch
 def solve(self:Ridge):
-    "Weights [M,C]; falls back to a least-squares solve where rounding makes the Cholesky factor fail"
+    "Weights [M,C]; raises `ValueError` where rounding makes the Cholesky factor fail"
     self.absorb()
     A = self.G.clone(); A.diagonal().add_(self.ridge)
     U, bad = torch.linalg.cholesky_ex(A, upper=True)

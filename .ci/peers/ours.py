@@ -72,7 +72,7 @@ STREAM_RIVALS = {  # label: (learner, grid)
     'online logistic regression': (Softmax, LRS), 'SGD (scikit-learn)': (SCALED(SGD), dict(eta0=[1e-3, 1e-2, .1])),
     'streaming LDA': (SCALED(StreamingLDA), rival_grids['streaming LDA']),
     'ridge': (SCALED(Ridge), rival_grids['ridge']), 'kNN, all rows': (SCALED(Neighbours), dict(k=[5, 50])),
-    'RanPAC 500': (SCALED(RanPAC, M=500), dict(ridge=[.1, 1., 10., 1e2, 1e3])), 'SAM-kNN': (SamKNN, dict(k=[5]))}
+    'RanPAC 500': (SCALED(RanPAC, M=500, dtype=torch.float64), dict(ridge=[.1, 1., 10., 1e2, 1e3])), 'SAM-kNN': (SamKNN, dict(k=[5]))}
 STREAM_OURS = {'PlasticClassifier': Estimator, 'Plastic Brain': SCALED(Plastic), 'Triarchic Brain': SCALED(Triarchic)}
 
 
