@@ -14,12 +14,13 @@ docs:  ## the site; needs Quarto
 bench:  ## speed, as ratios in one run
 	plasticish_bench
 
+OUT ?= nbs/results/cells
 RIVER ?= python
 CAPYMOA ?= python
 AVALANCHE ?= python
 ONLY ?= python .ci/peers/ours.py $(DATA) $(OUT) --only
 
-evidence:  ## every cell of the results pages that is not there yet, and the pages: make evidence DATA=... OUT=... [RIVER=, CAPYMOA=, AVALANCHE=: pythons that have them]
+evidence:  ## every cell of the results pages that is not there yet, and the pages: make evidence DATA=... [OUT=, RIVER=, CAPYMOA=, AVALANCHE=: pythons that have them]
 	-$(RIVER) .ci/peers/river_streams.py $(OUT)
 	-$(ONLY) many_classes & $(ONLY) drift; $(ONLY) by_row; for o in "" "/by_row --batch 1"; do \
 	$(RIVER) .ci/peers/river_peers.py $(OUT)$$o; $(CAPYMOA) .ci/peers/capymoa_peers.py $(OUT)$$o; done; wait
