@@ -609,12 +609,11 @@ def _unseen(self:PlasticBrain, keys, y, in_storm):
 def train_step(self:PlasticBrain,
                x:Tensor, # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
                y:Tensor, # labels [B]
-               mode:str|None=None, # auto (panic while the alarm is on), plastic, panic, inference (encoders rest); None: auto, or plastic if published
+               mode:str='auto', # auto (panic while the alarm is on, but not if published), plastic, panic, or inference (encoders rest)
                memorize:bool=True, # store the examples
                phase:str=None # name of the phase they belong to
               )->float: # accuracy before learning, on `eval_batch` examples spread evenly over the batch
     "Answer, then learn"
-    if mode is None: mode = 'plastic' if self.published else 'auto'
     check_mode(mode, auto=True)
     f = self.features(x)
     y = check_targets(y, self.num_classes, len(f)).to(f.device)

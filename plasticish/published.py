@@ -57,17 +57,17 @@ class PublishedPlasticStep:
     def __call__(self,
         f:Tensor, # features [B,D]
         y:Tensor, # labels [B]
-        mode:str='plastic', # plastic, panic, auto or inference
+        mode:str='plastic', # plastic, auto (the same: the published rules know no alarm), panic or inference
         memorize:bool=True, # store the examples
         phase:str|None=None, # name of the phase they belong to
     )->Tensor: # which answers were right [B]
         "Answer, move the layers by reward, store"
-        brain, own = self.brain, f[my_slice(len(f))]
-        out, _ = brain._encode(own, 'plastic' if mode == 'auto' else mode)
+        brain, own, mode = self.brain, f[my_slice(len(f))], 'plastic' if mode == 'auto' else mode
+        out, _ = brain._encode(own, mode)
         shares, = all_rows(brain.memory(out))
         if mode == 'panic': out, _ = brain._encode(own, 'inference')
         right = shares.argmax(1) == y
-        if mode in ('plastic', 'auto') and brain.memory.count: mode = brain._watch(shares, y, mode)
+        if mode == 'plastic' and brain.memory.count: brain._watch(shares, y, mode)
         keys, = all_rows(out)
         if mode != 'inference' and brain.hebbian: brain._hebb(right, mode)
         if memorize: brain.memory._store(keys, y, phase, False)
