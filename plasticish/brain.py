@@ -609,7 +609,7 @@ def _unseen(self:PlasticBrain, keys, y, in_storm):
 def train_step(self:PlasticBrain,
                x:Tensor, # images [B,3,H,W] or features [B,D]; of several processes, each brings its own
                y:Tensor, # labels [B]
-               mode:str='auto', # auto (panic in an alarm, unless published), plastic, panic, or inference (encoders rest)
+               mode:str='auto', # auto (panic in an alarm, unless published), plastic, panic, inference (encoders rest)
                memorize:bool=True, # store the examples
                phase:str=None # name of the phase they belong to
               )->float: # accuracy before learning, on `eval_batch` examples spread evenly over the batch
