@@ -219,7 +219,7 @@ class DriftDetector(SequentialAlarm):
         slack:float=.02, # as there
         window:int=500, # margins kept of each class
         horizon:int=2000, # of so many
-        patience:int=20_000, # rows after which an alarm ends as a lasting change, if it has not outlasted its past
+        patience:int=20_000, # rows after which an alarm ends as a lasting change at the latest
     ):
         super().__init__(rows, slack)
         check_count(window, 'window', 64); check_count(horizon, 'horizon', window); check_count(patience, 'patience')

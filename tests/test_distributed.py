@@ -41,7 +41,7 @@ def test_two_processes_equal_one(tmp_path):
         b = many[kind]
         for k in ('accuracy', 'forgotten', 'percent'): assert a.get(k) == b.get(k), (kind, k)
         assert torch.equal(a['labels'], b['labels']), kind
-        if 'shares' in a: assert apart(a['shares'], b['shares']) < 1e-4, kind    # read with weights that were solved from sums in another order
+        if 'shares' in a: assert apart(a['shares'], b['shares']) < (2e-5 if 'hebbian' in kind else 1e-5), kind
         assert [x for _, x in a['observed']] == [x for _, x in b['observed']] and any(x for _, x in a['observed']) == (kind in ('triarchic', 'plastic', 'plastic, hebbian', 'plastic, small memory')), kind
         for (u, _), (v, _) in zip(a['observed'], b['observed']): assert apart(u, v) < 1e-3, kind
         assert a['state'].keys() == b['state'].keys()
