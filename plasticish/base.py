@@ -176,8 +176,7 @@ def _follow(self:Brain, parts, judged, f, y):
 def experts(self:Brain)->list: # of dicts: name, weight now, memory in rows (None: it does not forget)
     "The parts of the answer, and how far each is trusted now"
     if not self.has_readout: return [dict(name=self.lasting_parts[0], weight=1., memory=None)]
-    rows = [round(1/(1 - d)) for d in self.recent.decays]
-    named = [(p, None) for p in self.lasting_parts] + [(f'readout of {n:,} rows', n) for n in rows]
+    named = [(p, None) for p in self.lasting_parts] + self.recent.names
     return [dict(name=p, weight=w, memory=n) for (p, n), w in zip(named, self._part_weights().tolist())]
 
 @patch

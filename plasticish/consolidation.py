@@ -11,7 +11,7 @@ import math
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import MAX_CLASSES, HostBuffers, before_change, check_within, int8_is_native, no_grad, ordinary
+from .common import MAX_CLASSES, HostBuffers, before_change, check_within, derived, int8_is_native, no_grad, ordinary
 from .distributed import all_sum, shared_state
 from .sparse_layer import outer_add_, sparse_matmul
 
@@ -523,12 +523,17 @@ def _check_sums(self:PlasticReadout):
     if n.any(): ridge_factor(self.lateral.clone(), float(self.ridge))
 
 # %% ../nbs/02_consolidation.ipynb #blended
+def uncompressed(u:Tensor, # features, compressed to sign(x)|x|^power [B,D]
+                 power:float # 1: they are not compressed
+                )->Tensor: # unit features [B,D]
+    "The direction before compression"
+    return F.normalize(u if power == 1 else u.sign()*u.abs()**(1/power), dim=1)
+
 def blended(u:Tensor, # unit features, compressed to sign(x)|x|^power [B,D]
             power:float # 1: they are not compressed
            )->Tensor: # unit features [B,D]
     "The mean direction of compressed and uncompressed features"
-    if power == 1: return u
-    return F.normalize(u + F.normalize(u.sign()*u.abs()**(1/power), dim=1), dim=1)
+    return u if power == 1 else F.normalize(u + uncompressed(u, power), dim=1)
 
 def directions(f:Tensor, # features, compressed to sign(x)|x|^power [B,D]
                power:float # 1: they are not compressed
@@ -540,7 +545,7 @@ def directions(f:Tensor, # features, compressed to sign(x)|x|^power [B,D]
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts
 class RecentReadouts(HostBuffers):
     "Ridge readouts that forget, each at its own rate"
-    large = 'encoder', 'share', 'lateral', 'target', 'weight'
+    large = 'encoder', 'lateral', 'target', 'weight'
 
     @ordinary
     def __init__(self,
@@ -554,18 +559,23 @@ class RecentReadouts(HostBuffers):
                  device='cpu' # where the sums live
                 ):
         super().__init__()
-        self.power, self.decays, self.ridge, self.wait = power, decays, ridge, wait
         self.direct = 3*in_dim <= size
+        if self.direct: decays = *decays, decays[0] # a linear readout
+        self.power, self.decays, self.ridge, self.wait = power, decays, ridge, wait
         L, f = len(decays), lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         g = torch.Generator().manual_seed(0)
         E = F.normalize(torch.randn(size - self.direct*in_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
         self.register_buffer('encoder', E.to(device), persistent=False)
-        share = torch.tensor(decays, dtype=torch.float32)[:, None]**torch.arange(wait - 1, -1, -1) # [L,wait]
-        self.register_buffer('share', share.to(device), persistent=False)
+        reads = f(L, size) + 1 # which numbers each timescale reads
+        if self.direct: reads[-1, :len(E)] = 0
+        self.register_buffer('reads', reads, persistent=False)
+        fade = torch.tensor(decays, dtype=torch.float32)[:, None]**torch.arange(wait + 1) # [L,wait+1]
+        self.register_buffer('fade', fade.to(device), persistent=False)
         self.register_buffer('lateral', f(L, size, size))
         self.register_buffer('target', f(L, size, n_classes))
         self.register_buffer('weight', f(L, size, n_classes))
         self.register_buffer('count', f(L, n_classes)) # rows of each class, with the same decay
+        self.register_buffer('known', f(L, n_classes)) # how well each timescale knows each class, from 0 to 1
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
         self.register_buffer('counters', torch.zeros(1, dtype=torch.int64)) # rows that wait
@@ -579,7 +589,7 @@ def codes(self:RecentReadouts,
     "What the readouts read: rectified activity of random neurons, and few features themselves"
     u, both = seen or directions(f, self.power)
     h = (both @ self.encoder.T).relu_()
-    return torch.cat([h, u], 1) if self.direct else h
+    return torch.cat([h, uncompressed(u, self.power)], 1) if self.direct else h
 
 @patch
 def forward(self:RecentReadouts,
@@ -590,9 +600,11 @@ def forward(self:RecentReadouts,
     return self.codes(f, seen) @ self.weight
 
 @patch(as_prop=True)
-def known(self:RecentReadouts)->Tensor: # [L,C], from 0 to 1
-    "How well each timescale still knows each class"
-    return self.count/(self.count + 5)
+def names(self:RecentReadouts)->list: # of pairs: name, memory in rows
+    "The timescales"
+    rows = [round(1/(1 - d)) for d in self.decays]
+    kinds = ['readout']*(len(rows) - self.direct) + ['linear readout']*self.direct
+    return [(f'{kind} of {n:,} rows', n) for kind, n in zip(kinds, rows)]
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-take_in_
 @patch
@@ -608,35 +620,54 @@ def take_in_(self:RecentReadouts,
     f, y = torch.cat([self.waiting[:n], f]), torch.cat([self.waiting_y[:n], y])
     full = len(y)//self.wait*self.wait
     for i in range(0, full, self.wait): self._add_(self.codes(f[i:i + self.wait]), y[i:i + self.wait])
-    if full: self._fit_()
     n = len(y) - full
     self.waiting[:n], self.waiting_y[:n], self.counters[0] = f[full:], y[full:], n
+    self._fit_()
 
 @patch
 def _add_(self:RecentReadouts, h, y):
     "Add one block to the sums of every timescale"
-    there = (y >= 0).to(h)
-    h, hot = h*there[:, None], F.one_hot(y.clamp(min=0), self.target.shape[2])*there[:, None]
+    h, hot = self._read(h, y)                                                # [L,wait,R], [wait,C]
     for b in (self.lateral, self.target): before_change(b)
-    for l, (decay, share) in enumerate(zip(self.decays, self.share)):
-        weighed, left = (share[:, None]*h).T, decay**self.wait              # [R,wait]
-        self.lateral[l].addmm_(weighed, h, beta=left)
+    for l, fade in enumerate(self.fade):
+        share, left = fade[:-1].flip(0), float(fade[-1])
+        weighed = (share[:, None]*h[l]).T                                    # [R,wait]
+        self.lateral[l].addmm_(weighed, h[l], beta=left)
         self.target[l].addmm_(weighed, hot, beta=left)
         self.count[l].mul_(left).add_(share @ hot)
+
+@patch
+def _read(self:RecentReadouts, h, y):
+    "What each timescale reads [L,B,R], and its targets [B,C]; zeros where a row is not there"
+    there = (y >= 0).to(h)[:, None]
+    return h*there*self.reads[:, None], F.one_hot(y.clamp(min=0), self.target.shape[2])*there
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-_fit_
 @patch
 def _fit_(self:RecentReadouts):
-    "Solve all timescales"
+    "Weights of all timescales, from the sums and the rows that wait"
+    (L, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
+    h, hot = self._read(self.codes(self.waiting[:n]), self.waiting_y[:n])
+    if n:
+        U = torch.cholesky_solve(h.transpose(1, 2), L)                       # [L,R,n]
+        off = torch.linalg.solve(h @ U + self.fade[:, 1:n + 1].diag_embed(), hot - h @ weight)
+        weight = weight + U @ off
+    count = self.count*self.fade[:, n:n + 1] + self.fade[:, :n].flip(1) @ hot
+    self.weight, self.known = weight.contiguous(), count/(count + 5)
+
+@patch
+def _solved_sums(self:RecentReadouts, lateral, target):
+    "Factors of the regularised sums [L,R,R], and their weights [L,R,C]"
     L, _ = torch.linalg.cholesky_ex(self._regularised())
-    self.weight = torch.cholesky_solve(self.target, L).contiguous()
+    return L, torch.cholesky_solve(target, L)
 
 @patch
 def _regularised(self:RecentReadouts):
     "The sums of every timescale with the ridge [L,R,R]"
     A = self.lateral.clone()
     diagonal = A.diagonal(dim1=1, dim2=2)
-    diagonal += self.ridge*diagonal.mean(1, keepdim=True).clamp(min=1e-6)
+    mean = diagonal.sum(1, keepdim=True)/self.reads.sum(1, keepdim=True)
+    diagonal += self.ridge*mean.clamp(min=1/self.waiting.shape[1])
     return A
 
 @patch
@@ -646,14 +677,14 @@ def widen_(self:RecentReadouts,
     "Make room for more classes"
     more = n_classes - self.count.shape[1]
     if more <= 0: return
-    for name in ('target', 'weight', 'count'): setattr(self, name, F.pad(getattr(self, name), (0, more)))
+    for name in ('target', 'weight', 'count', 'known'): setattr(self, name, F.pad(getattr(self, name), (0, more)))
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-reset_
 @patch
 def reset_(self:RecentReadouts):
     "Forget everything"
     for b in (self.lateral, self.target, self.weight): before_change(b)
-    for b in (self.lateral, self.target, self.weight, self.count, self.waiting, self.counters): b.zero_()
+    for b in (self.lateral, self.target, self.weight, self.count, self.known, self.waiting, self.counters): b.zero_()
     self.waiting_y.fill_(-1)
 
 @patch
@@ -667,9 +698,10 @@ def validate(self:RecentReadouts):
     n = int(self.counters[0])
     if not 0 <= n < self.wait or not ((self.waiting_y >= -1) & (self.waiting_y < self.count.shape[1])).all():
         raise ValueError('the rows that wait for the recent readouts do not fit')
-    if not (self.target.shape[2] == self.weight.shape[2] == self.count.shape[1]) or (self.count < 0).any():
+    if not (self.target.shape[2] == self.weight.shape[2] == self.count.shape[1] == self.known.shape[1]) or (self.count < 0).any():
         raise ValueError('the classes of the recent readouts do not fit')
     check_within(self.weight, -1e6, 1e6, 'weights of the recent readouts')
     check_within(self.target, -1e6, 1e6, 'sums of the recent readouts')
+    check_within(self.known, 0, 1, 'how well the recent readouts know a class')
     if torch.linalg.cholesky_ex(self._regularised())[1].any():
         raise ValueError('the sums of the recent readouts are damaged: they are not positive')

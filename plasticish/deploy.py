@@ -16,7 +16,7 @@ from plasticish.brain import (
     NEAR, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix,
 )
 from .common import in_turn, write_atomic
-from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended
+from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended, uncompressed
 from .experts import TODAY, followed, log_shares, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
@@ -97,7 +97,7 @@ class _RecentAnswer(nn.Module):
         "What each timescale says"
         u = F.normalize(f, dim=1)
         h = self.encoder(blended(u, self.power)).relu()
-        return (torch.cat([h, u], 1) if self.direct else h) @ self.weight
+        return (torch.cat([h, uncompressed(u, self.power)], 1) if self.direct else h) @ self.weight
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer
 class PlasticAnswer(nn.Module):

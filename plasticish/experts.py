@@ -149,7 +149,7 @@ def specialist(scores:Tensor, # of an expert that forgets [...,B,C]
               )->Tensor: # class shares [...,B,C]
     "What an expert says that leaves the classes it does not know to the lasting answer"
     known = known[..., None, :]
-    own = scores.clamp(min=.01) * known
+    own = scores.clamp(min=.01)**3 * known
     own = own / own.sum(-1, keepdim=True).clamp(min=1e-9)
     return (1 - known)*lasting + own*(known*lasting).sum(-1, keepdim=True)
 
