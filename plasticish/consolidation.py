@@ -595,9 +595,10 @@ def codes(self:RecentReadouts,
 def forward(self:RecentReadouts,
             f:Tensor, # features [B,D]
             seen:tuple|None=None # as in `codes`
-           )->Tensor: # class scores [L,B,C]
-    "What each timescale says"
-    return self.codes(f, seen) @ self.weight
+           )->Tensor: # class scores, .01 or more [L,B,C]
+    "What each timescale says; of few features sharpened by a third power"
+    score = (self.codes(f, seen) @ self.weight).clamp(min=.01)
+    return score**3 if self.direct else score
 
 @patch(as_prop=True)
 def names(self:RecentReadouts)->list: # of pairs: name, memory in rows

@@ -97,7 +97,9 @@ class _RecentAnswer(nn.Module):
         "What each timescale says"
         u = F.normalize(f, dim=1)
         h = self.encoder(blended(u, self.power)).relu()
-        return (torch.cat([h, uncompressed(u, self.power)], 1) if self.direct else h) @ self.weight
+        if self.direct: h = torch.cat([h, uncompressed(u, self.power)], 1)
+        score = (h @ self.weight).clamp(min=.01)
+        return score**3 if self.direct else score
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer
 class PlasticAnswer(nn.Module):

@@ -143,13 +143,13 @@ def widened(t:Tensor, # [...,C]
 TODAY = 1 # the timescale that says which classes today's rows show
 
 # %% ../nbs/workshop/experts.ipynb #specialist
-def specialist(scores:Tensor, # of an expert that forgets [...,B,C]
+def specialist(scores:Tensor, # of an expert that forgets, not negative [...,B,C]
                known:Tensor, # how well it knows each class, from 0 to 1 [...,C]
                lasting:Tensor # answer of the parts that do not forget [B,C]
               )->Tensor: # class shares [...,B,C]
     "What an expert says that leaves the classes it does not know to the lasting answer"
     known = known[..., None, :]
-    own = scores.clamp(min=.01)**3 * known
+    own = scores * known
     own = own / own.sum(-1, keepdim=True).clamp(min=1e-9)
     return (1 - known)*lasting + own*(known*lasting).sum(-1, keepdim=True)
 
