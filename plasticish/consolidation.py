@@ -630,9 +630,8 @@ def _add_(self:RecentReadouts, h, y):
     "Add one block to the sums of every timescale"
     h, hot = self._read(h, y)                                                # [L,wait,R], [wait,C]
     for b in (self.lateral, self.target): before_change(b)
-    for l, fade in enumerate(self.fade):
-        share, left = fade[:-1].flip(0), float(fade[-1])
-        weighed = (share[:, None]*h[l]).T                                    # [R,wait]
+    for l, (decay, share) in enumerate(zip(self.decays, self.fade[:, :-1].flip(1))):
+        weighed, left = (share[:, None]*h[l]).T, decay**self.wait           # [R,wait]
         self.lateral[l].addmm_(weighed, h[l], beta=left)
         self.target[l].addmm_(weighed, hot, beta=left)
         self.count[l].mul_(left).add_(share @ hot)

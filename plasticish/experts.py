@@ -93,8 +93,8 @@ def _gain(self:ExpertPool, u, y, known):
 
 @patch(as_prop=True)
 def trust(self:ExpertPool)->Tensor: # from 0 to 1
-    "How surely the pool has been better than its first expert alone: half at ten nats of the record"
-    return (self.gain - 10).sigmoid()
+    "How surely the pool has been better than its first expert alone: all of it from six nats on"
+    return (self.gain/6).clamp(0, 1)
 
 # %% ../nbs/workshop/experts.ipynb #ExpertPool-fit_
 @patch
