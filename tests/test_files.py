@@ -103,7 +103,8 @@ def test_forged_numbers(kind):
     if kind == 'plastic': base.train_step(x[:20] + 5, y[:20], 'panic'); base.train_step(x[:7]*2, y[:7])
     before = copied(base)
     names = [k for k, v in before.items() if v.numel() and not k.endswith('extra_state')]
-    wild = {torch.bool: [True, False], torch.int64: [-2, -1, 0, 1, 7, 10**4, 2**31, 2**40, 2**62, 2**63 - 1]}
+    wild = {torch.bool: [True, False], torch.int64: [-2, -1, 0, 1, 7, 10**4, 2**31, 2**40, 2**62, 2**63 - 1],
+            torch.float16: [-6e4, -1e3, -1., 0., 1e-7, 1e3, 6e4]}
     for i in range(120 if os.environ.get('EVERY_LINE') else 40):
         k = rng.choice(names)
         t = before[k].clone()
