@@ -35,11 +35,11 @@ class ExpertPool(nn.Module):
                  prior:list, # weight of each expert before any record [E]
                  strength:list, # precision of that prior [E]
                  keep:float=.997, # share of the record that one more row leaves
-                 half:float=10., # nats of gain at which it is trusted by half
+                 needed:float=10., # nats of gain at which it is trusted by half
                  device='cpu' # where the weights live
                 ):
         super().__init__()
-        self.keep, self.half = keep, half
+        self.keep, self.needed = keep, needed
         f = lambda v: torch.tensor(v, dtype=torch.float32, device=device)
         self.register_buffer('prior', f(prior), persistent=False)
         self.register_buffer('strength', f(strength).diag(), persistent=False)
@@ -94,8 +94,8 @@ def _gain(self:ExpertPool, u, y, known):
 
 @patch(as_prop=True)
 def trust(self:ExpertPool)->Tensor: # from 0 to 1
-    "How surely the pool has been better than its first expert alone: from three nats below `half` to three above"
-    return ((self.gain - self.half)/6 + .5).clamp(0, 1)
+    "How surely the pool has been better than its first expert alone: from three nats below `needed` to three above"
+    return ((self.gain - self.needed)/6 + .5).clamp(0, 1)
 
 # %% ../nbs/workshop/experts.ipynb #ExpertPool-fit_
 @patch
