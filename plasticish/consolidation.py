@@ -628,28 +628,29 @@ def take_in_(self:RecentReadouts,
 @patch
 def _add_(self:RecentReadouts, h, y):
     "Add one block to the sums of every timescale"
-    h, hot = self._read(h, y)                                                # [L,wait,R], [wait,C]
+    h, hot = self._read(h, y)                                                # [wait,R], [wait,C]
     for b in (self.lateral, self.target): before_change(b)
     for l, (decay, share) in enumerate(zip(self.decays, self.fade[:, :-1].flip(1))):
-        weighed, left = (share[:, None]*h[l]).T, decay**self.wait           # [R,wait]
-        self.lateral[l].addmm_(weighed, h[l], beta=left)
+        read, left = h*self.reads[l], decay**self.wait
+        weighed = (share[:, None]*read).T                                    # [R,wait]
+        self.lateral[l].addmm_(weighed, read, beta=left)
         self.target[l].addmm_(weighed, hot, beta=left)
         self.count[l].mul_(left).add_(share @ hot)
 
 @patch
 def _read(self:RecentReadouts, h, y):
-    "What each timescale reads [L,B,R], and its targets [B,C]; zeros where a row is not there"
+    "What is read [B,R], and the targets [B,C]; zeros where a row is not there"
     there = (y >= 0).to(h)[:, None]
-    return h*there*self.reads[:, None], F.one_hot(y.clamp(min=0), self.target.shape[2])*there
+    return h*there, F.one_hot(y.clamp(min=0), self.target.shape[2])*there
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-_fit_
 @patch
 def _fit_(self:RecentReadouts):
     "Weights of all timescales, from the sums and the rows that wait"
-    (L, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
+    (inverse, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
     h, hot = self._read(self.codes(self.waiting[:n]), self.waiting_y[:n])
     if n:
-        U = torch.cholesky_solve(h.transpose(1, 2), L)                       # [L,R,n]
+        U = inverse @ h.T                                                    # [L,R,n]
         off = torch.linalg.solve(h @ U + self.fade[:, 1:n + 1].diag_embed(), hot - h @ weight)
         weight = weight + U @ off
     count = self.count*self.fade[:, n:n + 1] + self.fade[:, :n].flip(1) @ hot
@@ -657,9 +658,9 @@ def _fit_(self:RecentReadouts):
 
 @patch
 def _solved_sums(self:RecentReadouts, lateral, target):
-    "Factors of the regularised sums [L,R,R], and their weights [L,R,C]"
+    "Inverse of the regularised sums, for the numbers that are read [L,R,R], and the weights [L,R,C]"
     L, _ = torch.linalg.cholesky_ex(self._regularised())
-    return L, torch.cholesky_solve(target, L)
+    return torch.cholesky_inverse(L)*self.reads[:, :, None], torch.cholesky_solve(target, L)
 
 @patch
 def _regularised(self:RecentReadouts):
