@@ -647,9 +647,10 @@ def _read(self:RecentReadouts, h, y):
 @patch
 def _fit_(self:RecentReadouts):
     "Weights of all timescales, from the sums and the rows that wait"
-    (inverse, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
+    (L, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
     h, hot = self._read(self.codes(self.waiting[:n]), self.waiting_y[:n])
     if n:
+        inverse = derived(self, '_inverse', lambda L: torch.cholesky_inverse(L)*self.reads[:, :, None], L)
         U = inverse @ h.T                                                    # [L,R,n]
         off = torch.linalg.solve(h @ U + self.fade[:, 1:n + 1].diag_embed(), hot - h @ weight)
         weight = weight + U @ off
@@ -658,9 +659,9 @@ def _fit_(self:RecentReadouts):
 
 @patch
 def _solved_sums(self:RecentReadouts, lateral, target):
-    "Inverse of the regularised sums, for the numbers that are read [L,R,R], and the weights [L,R,C]"
+    "Factors of the regularised sums [L,R,R], and their weights [L,R,C]"
     L, _ = torch.linalg.cholesky_ex(self._regularised())
-    return torch.cholesky_inverse(L)*self.reads[:, :, None], torch.cholesky_solve(target, L)
+    return L, torch.cholesky_solve(target, L)
 
 @patch
 def _regularised(self:RecentReadouts):
@@ -699,7 +700,8 @@ def validate(self:RecentReadouts):
     n = int(self.counters[0])
     if not 0 <= n < self.wait or not ((self.waiting_y >= -1) & (self.waiting_y < self.count.shape[1])).all():
         raise ValueError('the rows that wait for the recent readouts do not fit')
-    if not (self.target.shape[2] == self.weight.shape[2] == self.count.shape[1] == self.known.shape[1]) or (self.count < 0).any():
+    C = {b.shape[-1] for b in (self.target, self.weight, self.count, self.known)}
+    if len(C) > 1 or (self.count < 0).any():
         raise ValueError('the classes of the recent readouts do not fit')
     check_within(self.weight, -1e6, 1e6, 'weights of the recent readouts')
     check_within(self.target, -1e6, 1e6, 'sums of the recent readouts')
