@@ -76,10 +76,8 @@ def _seen(self:Brain, x):
 def _make_timescales(self:Brain, n_classes, device='cpu'):
     "Readouts that forget at several rates, and the pool that weighs them against the lasting answer"
     self.recent = RecentReadouts(self.in_dim, n_classes, self.power, device=device)
-    L = len(self.recent.decays)
-    needed = 3. if self.recent.direct else 10. # of few features it is trusted sooner
-    # the lasting answer and each timescale
-    self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), needed=needed, device=device)
+    L, needed = len(self.recent.decays), 3. if self.recent.direct else 10. # of few features it is trusted sooner
+    self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), needed=needed, device=device) # lasting answer, timescales
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
 class TriarchicBrain(Brain):

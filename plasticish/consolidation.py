@@ -11,7 +11,9 @@ import math
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .common import MAX_CLASSES, HostBuffers, before_change, check_within, derived, int8_is_native, no_grad, ordinary
+from plasticish.common import (
+    MAX_CLASSES, HostBuffers, before_change, check_within, derived, int8_is_native, no_grad, ordinary,
+)
 from .distributed import all_sum, shared_state
 from .sparse_layer import outer_add_, sparse_matmul
 
@@ -563,14 +565,7 @@ class RecentReadouts(HostBuffers):
         if self.direct: decays = *decays, decays[0] # a linear readout
         self.power, self.decays, self.ridge, self.wait = power, decays, ridge, wait
         L, f = len(decays), lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
-        g = torch.Generator().manual_seed(0)
-        E = F.normalize(torch.randn(size - self.direct*in_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
-        self.register_buffer('encoder', E.to(device), persistent=False)
-        reads = f(L, size) + 1 # which numbers each timescale reads
-        if self.direct: reads[-1, :len(E)] = 0
-        self.register_buffer('reads', reads, persistent=False)
-        fade = torch.tensor(decays, dtype=torch.float32)[:, None]**torch.arange(wait + 1) # [L,wait+1]
-        self.register_buffer('fade', fade.to(device), persistent=False)
+        self._make_fixed(in_dim, size, device)
         self.register_buffer('lateral', f(L, size, size))
         self.register_buffer('target', f(L, size, n_classes))
         self.register_buffer('weight', f(L, size, n_classes))
@@ -579,6 +574,19 @@ class RecentReadouts(HostBuffers):
         self.register_buffer('waiting', f(wait, in_dim))
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
         self.register_buffer('counters', torch.zeros(1, dtype=torch.int64)) # rows that wait
+
+# %% ../nbs/02_consolidation.ipynb #RecentReadouts-_make_fixed
+@patch
+def _make_fixed(self:RecentReadouts, in_dim, size, device):
+    "What never changes: the random neurons, which numbers each timescale reads, and how rows fade"
+    g = torch.Generator().manual_seed(0)
+    E = F.normalize(torch.randn(size - self.direct*in_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
+    reads = torch.ones(len(self.decays), size, dtype=torch.float32)
+    if self.direct: reads[-1, :len(E)] = 0 # the linear readout reads the features alone
+    fade = torch.tensor(self.decays, dtype=torch.float32)[:, None]**torch.arange(self.wait + 1) # [L,wait+1]
+    self.register_buffer('encoder', E.to(device), persistent=False)
+    self.register_buffer('reads', reads.to(device), persistent=False)
+    self.register_buffer('fade', fade.to(device), persistent=False)
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-forward
 @patch
@@ -595,10 +603,9 @@ def codes(self:RecentReadouts,
 def forward(self:RecentReadouts,
             f:Tensor, # features [B,D]
             seen:tuple|None=None # as in `codes`
-           )->Tensor: # class scores, .01 or more [L,B,C]
-    "What each timescale says; of few features sharpened by a third power"
-    score = (self.codes(f, seen) @ self.weight).clamp(min=.01)
-    return score**3 if self.direct else score
+           )->Tensor: # class scores, positive [L,B,C]
+    "What each timescale says"
+    return sharpened(self.codes(f, seen) @ self.weight, self.direct)
 
 @patch(as_prop=True)
 def names(self:RecentReadouts)->list: # of pairs: name, memory in rows
@@ -606,6 +613,14 @@ def names(self:RecentReadouts)->list: # of pairs: name, memory in rows
     rows = [round(1/(1 - d)) for d in self.decays]
     kinds = ['readout']*(len(rows) - self.direct) + ['linear readout']*self.direct
     return [(f'{kind} of {n:,} rows', n) for kind, n in zip(kinds, rows)]
+
+# %% ../nbs/02_consolidation.ipynb #sharpened
+def sharpened(score:Tensor, # of a least-squares readout, of any shape
+              few:bool # are there few features?
+             )->Tensor: # positive, of the same shape
+    "Scores as shares that do not add up to 1: .01 at least; of few features their third power"
+    score = score.clamp(min=.01)
+    return score**3 if few else score
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-take_in_
 @patch

@@ -16,7 +16,7 @@ from plasticish.brain import (
     NEAR, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix,
 )
 from .common import in_turn, write_atomic
-from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended, uncompressed
+from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended, sharpened, uncompressed
 from .experts import TODAY, followed, log_shares, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
@@ -93,13 +93,12 @@ class _RecentAnswer(nn.Module):
 
     def forward(self,
                 f:Tensor # features [B,D]
-               )->Tensor: # class scores [L,B,C]
+               )->Tensor: # class scores, positive [L,B,C]
         "What each timescale says"
         u = F.normalize(f, dim=1)
         h = self.encoder(blended(u, self.power)).relu()
         if self.direct: h = torch.cat([h, uncompressed(u, self.power)], 1)
-        score = (h @ self.weight).clamp(min=.01)
-        return score**3 if self.direct else score
+        return sharpened(h @ self.weight, self.direct)
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer
 class PlasticAnswer(nn.Module):

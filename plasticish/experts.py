@@ -106,23 +106,19 @@ def fit_(self:ExpertPool,
          steps:int=12 # of Newton's method
         ):
     "The weights that answer these rows best, with the prior as a penalty"
-    def loss():
-        off = self.weight - self.prior
-        p = pooled(u, self.weight).gather(1, y[:, None])
-        return off @ self.strength @ off/2 - p.clamp(min=1e-30).log().sum()
-    self.weight.copy_(self.prior)
-    least = loss()
+    u, strength, prior = u.double(), self.strength.double(), self.prior.double() # near the best weights the loss is flat
+    def loss(w):
+        p = pooled(u, w).gather(1, y[:, None])
+        return (w - prior) @ strength @ (w - prior)/2 - p.clamp(min=1e-30).log().sum()
+    w, least = prior, loss(prior)
     for _ in range(steps):
-        start = self.weight.clone()
-        slope, curvature = slope_and_curvature(u, y, start)
-        step = torch.linalg.solve(curvature + self.strength, slope + self.strength @ (self.prior - start))
-        for size in 1, .3, .1, .03: # a full step may lead too far
-            self.weight.copy_((start + size*step).clamp(min=0))
-            if (now := loss()) <= least: break
-        else:
-            self.weight.copy_(start)
-            break
-        least = now
+        slope, curvature = slope_and_curvature(u, y, w)
+        step = torch.linalg.solve(curvature + strength, slope + strength @ (prior - w))
+        tried = [(w + size*step).clamp(min=0) for size in (1, .3, .1, .03)] # a full step may lead too far
+        better = next((t for t in tried if loss(t) < least), None)
+        if better is None: break
+        w, least = better, loss(better)
+    self.weight.copy_(w)
 
 # %% ../nbs/workshop/experts.ipynb #ExpertPool-validate
 @patch
