@@ -607,6 +607,7 @@ def forward(self:RecentReadouts,
     "What each timescale says"
     return sharpened(self.codes(f, seen) @ self.weight, self.direct)
 
+# %% ../nbs/02_consolidation.ipynb #RecentReadouts-names
 @patch(as_prop=True)
 def names(self:RecentReadouts)->list: # of pairs: name, memory in rows
     "The timescales"

@@ -106,7 +106,8 @@ def fit_(self:ExpertPool,
          steps:int=12 # of Newton's method
         ):
     "The weights that answer these rows best, with the prior as a penalty"
-    u, strength, prior = u.double(), self.strength.double(), self.prior.double() # near the best weights the loss is flat
+    # float64: near the best weights the loss is flat
+    u, strength, prior = u.double(), self.strength.double(), self.prior.double()
     def loss(w):
         p = pooled(u, w).gather(1, y[:, None])
         return (w - prior) @ strength @ (w - prior)/2 - p.clamp(min=1e-30).log().sum()
