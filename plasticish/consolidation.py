@@ -641,6 +641,7 @@ def take_in_(self:RecentReadouts,
     self.waiting[:n], self.waiting_y[:n], self.counters[0] = f[full:], y[full:], n
     self._fit_()
 
+# %% ../nbs/02_consolidation.ipynb #RecentReadouts-_add_
 @patch
 def _add_(self:RecentReadouts, h, y):
     "Add one block to the sums of every timescale"
@@ -688,6 +689,7 @@ def _regularised(self:RecentReadouts):
     diagonal += self.ridge*mean.clamp(min=1/self.waiting.shape[1])
     return A
 
+# %% ../nbs/02_consolidation.ipynb #RecentReadouts-widen_
 @patch
 def widen_(self:RecentReadouts,
            n_classes:int # classes to have room for
