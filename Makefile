@@ -6,7 +6,7 @@ setup:  ## everything that developing needs
 
 test:  ## notebooks, then what needs processes
 	OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print
-	python -m pytest -q tests
+	python -m pytest -q -n 2 tests
 
 docs:  ## the site; needs Quarto
 	nbdev_docs

@@ -333,26 +333,41 @@ def worn(self:PlasticReadout,
     left, moved = self.rows[0] - n, self.rows[1] + n
     return bool(((left > 0) & (32*left < moved)).any())
 
+# %% ../nbs/02_consolidation.ipynb #factor_
+def factor_(A:Tensor, # symmetric [R,R], lower triangle; its Cholesky factor takes its place
+            block:int=256 # columns at a time
+           )->bool: # was it positive?
+    "Cholesky factor in blocks, in place"
+    for i in range(0, len(A), block):
+        j = i + block
+        A[i:, i:j].addmm_(A[i:, :i], A[i:j, :i].T, alpha=-1)
+        L, failed = torch.linalg.cholesky_ex(A[i:j, i:j])
+        if failed: return False
+        A[i:j, i:j], A[j:, i:j] = L, torch.linalg.solve_triangular(L.T, A[j:, i:j], upper=True, left=False)
+    A.tril_()
+    return True
+
 # %% ../nbs/02_consolidation.ipynb #ridge_factor
-def ridge_factor(A:Tensor, # sums of products [R,R], lower triangle; changed in place
-                 ridge:float # share of the mean diagonal added to it; tenfold, and again, until `A` is positive
+def ridge_factor(G:Tensor, # sums of products [R,R], lower triangle
+                 ridge:float # share of the mean diagonal added to it; tenfold, and again, until `G` is positive
                 )->Tensor: # lower triangular [R,R]
     "Cholesky factor of the regularised sums"
-    size = A.diagonal().mean().clamp(min=1e-12)
+    size = G.diagonal().mean().clamp(min=1e-12)
+    added = 0.
     for _ in range(8):
-        A.diagonal().add_(ridge*size)
-        L, failed = torch.linalg.cholesky_ex(A)
-        if not failed: return L
+        added, L = added + ridge, G.clone()
+        L.diagonal().add_(added*size)
+        if factor_(L): return L
         ridge *= 10
     raise ValueError('the sums of a readout are damaged: no ridge makes them positive')
 
 # %% ../nbs/02_consolidation.ipynb #ridge_solve
-def ridge_solve(A:Tensor, # as in ridge_factor [R,R]
+def ridge_solve(G:Tensor, # as in ridge_factor [R,R]
                 b:Tensor, # [R,C]
                 ridge:float # as in ridge_factor
                )->Tensor: # [R,C]
     "Weights of a ridge regression from its sums"
-    return torch.cholesky_solve(b, ridge_factor(A, ridge))
+    return torch.cholesky_solve(b, ridge_factor(G, ridge))
 
 # %% ../nbs/02_consolidation.ipynb #left_out
 def left_out(L:Tensor, # factor of the regularised sums [R,R]
@@ -390,7 +405,7 @@ def fit_(self:PlasticReadout,
 @patch
 def _fit_with(self:PlasticReadout, free, ridge, judge):
     "Squared error of the examples left out, ridge, weights [R,C], and scores of the examples"
-    A, b, weight = all_sum(self.lateral).clone(), all_sum(self.target), self.weight.clone()
+    A, b, weight = all_sum(self.lateral), all_sum(self.target), self.weight.clone()
     if not isinstance(free, slice):
         A = mirrored(A)
         b, A = b[free] - A[free][:, ~free] @ weight[~free], A[free][:, free]
@@ -522,7 +537,7 @@ def _check_sums(self:PlasticReadout):
     most = (1.01*n*size.clamp(min=0)).sqrt()
     check_within(self.target.sum(1) - most, -1e12, slack, 'activities beyond their squares')
     if (size*(n == 0)).any(): raise ValueError('the sums of neurons that have seen nothing are not zero')
-    if n.any(): ridge_factor(self.lateral.clone(), float(self.ridge))
+    if n.any(): ridge_factor(self.lateral, float(self.ridge))
 
 # %% ../nbs/02_consolidation.ipynb #blended
 def uncompressed(u:Tensor, # features, compressed to sign(x)|x|^power [B,D]

@@ -20,8 +20,8 @@ from plasticish.common import (
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
-    INDEXES, MAX_GPU_K, STORAGE, FaissIndex, faiss_is_there, fingerprints, pack, piece_width, pq_decode,
-    pq_encode, recall_of, train_codebook, unpack,
+    INDEXES, MAX_GPU_K, STORAGE, FaissIndex, faiss_is_there, fingerprints, largest, pack, piece_width, pq_decode,
+    pq_encode, recall_of, train_codebook, unpack, untouched_zeros,
 )
 from .sparse_layer import PlasticMetric
 
@@ -97,7 +97,7 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
     full = lambda v, dt: torch.full((N,), v, dtype=dt, device=device)
     if path is None:
         own = len(range(rank, N, world))
-        self.register_buffer('keys', torch.zeros(own, D, dtype=dtype, device=device))
+        self.register_buffer('keys', untouched_zeros(own, D, dtype, device))
     else:
         keys, owners, head = _on_disk(path, N, D, dtype)
         self.register_buffer('keys', keys, persistent=False)
@@ -613,25 +613,15 @@ def _among(self:EpisodicMemoryBank, z, bias, k, c, chunk):
 def _match(self:EpisodicMemoryBank, z, slots):
     "Products of each query [B,D] with its own candidates [B,c], whose keys are in bfloat16"
     room = 2**20 if self.keys.device.type == 'cpu' else 2**24 # numbers at a time; those for a CPU fit its cache
-    few = max(1, room//(self.input_dim*max(1, slots.shape[1])))
-    keys = lambda s: F.embedding(self._row(s), self.keys).float()   # [B,c,D]
-    parts = zip(z.split(few), slots.split(few))
-    return torch.cat([(q[:, None] @ keys(s).mT)[:, 0] for q, s in parts])   # [B,1,D] @ [B,D,c] -> [B,c]
-
-# %% ../nbs/04_memory.ipynb #largest
-def largest(s:Tensor, # scores [B,N]
-            k:int, # at most N
-            groups:int=16 # rows of scores compared at once
-           )->tuple: # values [B,k] and places [B,k], largest first
-    "What `topk` gives, sooner for many scores: none of the `k` largest lies outside the `k` best columns of groups"
-    N = s.shape[1]
-    w = N//groups
-    if w < 4*k: return s.topk(k, dim=1)
-    column = s[:, :w*groups].unflatten(1, (groups, w)).amax(1).topk(k, dim=1).indices       # [B,k]
-    at = (column[:, None] + w*torch.arange(groups, device=s.device)[:, None]).flatten(1)    # [B,groups*k]
-    at = torch.cat([at, torch.arange(w*groups, N, device=s.device).expand(len(s), -1)], 1)
-    best, i = s.gather(1, at).topk(k, dim=1)
-    return best, at.gather(1, i)
+    (B, c), D = slots.shape, self.input_dim
+    few = max(1, min(B, room//(D*max(1, c))))
+    low, keys = self.keys.new_empty(few*c, D), z.new_empty(few, c, D) # asked for once, not for every few queries
+    out = z.new_empty(B, 1, c)
+    for q, s, o in zip(z.split(few), slots.split(few), out.split(few)):
+        torch.index_select(self.keys, 0, self._row(s).flatten(), out=low[:s.numel()])
+        keys[:len(q)].copy_(low[:s.numel()].view(len(q), c, D))
+        torch.matmul(q[:, None], keys[:len(q)].mT, out=o)
+    return out[:, 0]
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_best
 @patch
@@ -868,9 +858,10 @@ def set_extra_state(self:EpisodicMemoryBank, state):
 @patch
 def _save_to_state_dict(self:EpisodicMemoryBank, state, prefix, keep_vars):
     nn.Module._save_to_state_dict(self, state, prefix, keep_vars)
+    if self.path is None: state[prefix + 'keys'] = self._all_keys()[:self.count]
     if self.shard[1] == 1: return
     here = self.local_slots(torch.arange(self.memory_size, device=self.length.device))
-    state[prefix + 'keys'], state[prefix + 'length'] = self._all_keys(), all_sum(self.length*here)
+    state[prefix + 'length'] = all_sum(self.length*here)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_load_from_state_dict
 def _kept_as(keys):
@@ -878,6 +869,15 @@ def _kept_as(keys):
     found = [name for name, dtype in STORAGE.items() if dtype == keys.dtype]
     if not found: raise ValueError(f'keys: expected one of {", ".join(STORAGE)}, got {keys.dtype}')
     return found[0]
+
+@patch
+def _with_room(self:EpisodicMemoryBank, keys):
+    "Keys of a state in the places of this bank, and zeros in those that are free"
+    n, used = len(keys), len(range(self.shard[0], self.count, self.shard[1]))
+    if n >= len(self.keys): return keys # all places, as 0.3 wrote them, or more than there are
+    self.keys[:n] = keys
+    self.keys[n:used] = 0
+    return self.keys
 
 @patch
 def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
@@ -888,7 +888,7 @@ def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
         if 'pq' not in (self.storage, kind):
             log.warning('keys in %s, as in the state loaded; before, they were in %s', kind, self.storage)
             self.keys, self.storage = self.keys.to(keys.dtype), kind
-    if world > 1 and keys is not None and len(keys) == self.memory_size: state[prefix + 'keys'] = keys[rank::world]
+    if self.path is None and isinstance(keys, Tensor): state[prefix + 'keys'] = self._with_room(keys[rank::world])
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-sound

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
-import torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 from .common import log
@@ -31,6 +31,16 @@ def unpack(keys:Tensor, # [B,D]
           )->Tensor: # float32 [B,D]
     "Stored keys as numbers"
     return keys.float() * scale[:, None] if keys.dtype == torch.int8 else keys.float()
+
+# %% ../nbs/workshop/search.ipynb #untouched_zeros
+def untouched_zeros(n:int, # rows
+                    D:int, # numbers in each
+                    dtype:torch.dtype, # of the numbers
+                    device # where they live
+                   )->Tensor: # [n,D]
+    "Zeros; on a CPU they take memory only where something is written"
+    if torch.device(device).type != 'cpu': return torch.zeros(n, D, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(n*D*dtype.itemsize, np.uint8)).view(dtype).view(n, D)
 
 # %% ../nbs/workshop/search.ipynb #faiss_is_there
 @functools.lru_cache(maxsize=None)
@@ -196,6 +206,21 @@ def fingerprints(keys:Tensor, # as stored [B,D]
     ints = (keys + 0).view({2: torch.int16, 4: torch.int32}[keys.element_size()]) if keys.is_floating_point() else keys
     of_label, of_kind, w = _hash_weights(keys.shape[1] + 2).to(keys.device).split([1, 1, keys.shape[1]])
     return (ints.long()*w).sum(1) + (labels + 1)*of_label + temporary*of_kind
+
+# %% ../nbs/workshop/search.ipynb #largest
+def largest(s:Tensor, # scores [B,N]
+            k:int, # at most N
+            groups:int=16 # rows of scores compared at once
+           )->tuple: # values [B,k] and places [B,k], largest first
+    "What `topk` gives, sooner for many scores: none of the `k` largest lies outside the `k` best columns of groups"
+    N = s.shape[1]
+    w = N//groups
+    if w < 4*k: return s.topk(k, dim=1)
+    column = s[:, :w*groups].unflatten(1, (groups, w)).amax(1).topk(k, dim=1).indices       # [B,k]
+    at = (column[:, None] + w*torch.arange(groups, device=s.device)[:, None]).flatten(1)    # [B,groups*k]
+    at = torch.cat([at, torch.arange(w*groups, N, device=s.device).expand(len(s), -1)], 1)
+    best, i = s.gather(1, at).topk(k, dim=1)
+    return best, at.gather(1, i)
 
 # %% ../nbs/workshop/search.ipynb #recall_of
 def recall_of(found:Tensor, # [B,k]
