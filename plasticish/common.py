@@ -269,6 +269,16 @@ class HostBuffers(nn.Module):
         self._buffers.update(kept)
         return self
 
+# %% ../nbs/workshop/common.ipynb #untouched_zeros
+def untouched_zeros(n:int, # rows
+                    D:int, # numbers in each
+                    dtype:torch.dtype, # of the numbers
+                    device # where they live
+                   )->Tensor: # [n,D]
+    "Zeros; on a CPU they take memory only where something is written"
+    if torch.device(device).type != 'cpu': return torch.zeros(n, D, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(n*D*dtype.itemsize, np.uint8)).view(dtype).view(n, D)
+
 # %% ../nbs/workshop/common.ipynb #at_a_glance
 def at_a_glance(x, # what is described
                 facts:dict # name -> value

@@ -13,6 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     MAX_CLASSES, HostBuffers, before_change, check_within, derived, int8_is_native, no_grad, ordinary,
+    untouched_zeros,
 )
 from .distributed import all_sum, shared_state
 from .sparse_layer import outer_add_, sparse_matmul
@@ -285,7 +286,7 @@ def resize_(self:PlasticReadout,
         if not len(m): return m.new_zeros(len(keep), n_classes)
         return F.pad(m[old] * on[:, None], (0, n_classes - m.shape[1]))
     if len(self.lateral): lateral = mirrored(self.lateral)[old][:, old] * on[:, None] * on
-    else: lateral = self.lateral.new_zeros(len(keep), len(keep))
+    else: lateral = untouched_zeros(len(keep), len(keep), self.lateral.dtype, self.lateral.device)
     rows = self.rows[:, old] * (keep >= 0) if len(self.lateral) else self.rows.new_zeros(2, len(keep))
     self.lateral, self.target, self.weight, self.rows = lateral, pick(self.target), pick(self.weight), rows
     self._recount()

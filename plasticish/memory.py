@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from plasticish.common import (
     MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_features,
     check_gap, check_moved, check_settings, check_within, from_bytes, glance_card, in_turn, load_whole,
-    log, no_grad, ordinary, snapshot, whole,
+    log, no_grad, ordinary, snapshot, untouched_zeros, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
     INDEXES, MAX_GPU_K, STORAGE, FaissIndex, faiss_is_there, fingerprints, largest, pack, piece_width, pq_decode,
-    pq_encode, recall_of, train_codebook, unpack, untouched_zeros,
+    pq_encode, recall_of, train_codebook, unpack,
 )
 from .sparse_layer import PlasticMetric
 
@@ -589,7 +589,7 @@ def _search_own(self:EpisodicMemoryBank, q, k, chunk):
     m, low = self.metric, self.keys.dtype == torch.bfloat16 and bf16_is_native(self.keys.device)
     z = q if m is None else m(q) @ m.whitener
     bias = None if m is None else -(z @ m.mean)[:, None]
-    return self._among(z, bias, k, 2*k + 8, chunk) if low else self._best(z, bias, k, chunk)
+    return self._among(z, bias, k, 3*k//2 + 8, chunk) if low else self._best(z, bias, k, chunk)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_among
 @patch

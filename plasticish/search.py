@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
-import numpy as np, torch, torch.nn.functional as F
+import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 from .common import log
@@ -31,16 +31,6 @@ def unpack(keys:Tensor, # [B,D]
           )->Tensor: # float32 [B,D]
     "Stored keys as numbers"
     return keys.float() * scale[:, None] if keys.dtype == torch.int8 else keys.float()
-
-# %% ../nbs/workshop/search.ipynb #untouched_zeros
-def untouched_zeros(n:int, # rows
-                    D:int, # numbers in each
-                    dtype:torch.dtype, # of the numbers
-                    device # where they live
-                   )->Tensor: # [n,D]
-    "Zeros; on a CPU they take memory only where something is written"
-    if torch.device(device).type != 'cpu': return torch.zeros(n, D, dtype=dtype, device=device)
-    return torch.from_numpy(np.zeros(n*D*dtype.itemsize, np.uint8)).view(dtype).view(n, D)
 
 # %% ../nbs/workshop/search.ipynb #faiss_is_there
 @functools.lru_cache(maxsize=None)
