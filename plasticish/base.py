@@ -18,7 +18,7 @@ from plasticish.common import (
     at_a_glance, check_count, check_labels, check_moved, glance_card, in_turn, load_whole, no_grad, snapshot, whole,
 )
 from .distributed import all_rows, all_sum, check_targets, my_slice, ranks
-from .experts import TODAY, followed, log_shares, specialist, telling_rows, widened
+from .experts import TODAY, candidates, log_shares, specialist, telling_rows, widened
 from .late import LabelQueue, check_tickets
 from .unlabelled import far_rank, left_out_distance
 
@@ -87,10 +87,9 @@ class Brain(nn.Module):
     classes:list|None = None # names of the classes, in the order of their labels
     id:str|None = None # given when it is first saved
     origin:dict|None = None # when it began, and what it learned since
-    has_readout:bool = False # has it readouts that forget? Then `recent` and their pool `today`
+    has_readout:bool = False # has it readouts that forget? Then `recent`, their pool `today`, and `majority`
     lasting_parts:tuple = ('answer',) # names of the parts that do not forget
-    recent:Any
-    today:Any
+    recent:Any; today:Any; majority:Any # see `has_readout`
     late:LabelQueue # inputs that wait for their labels
     drift:Any # a `DriftDetector`
     inputs:Any # a `SequentialAlarm` for inputs without labels
@@ -111,7 +110,7 @@ class Brain(nn.Module):
     features:Callable # images or features -> what it senses
     _seen:Callable # images or features -> checked features
     _facts:Callable # () -> what it shows at a glance
-    _make_timescales:Callable # (classes, device): gives it `recent` and `today`
+    _make_timescales:Callable # (classes, device): gives it `recent`, `today` and `majority`
 
     def __init_subclass__(cls): cls.kinds[cls.__name__] = cls
 
@@ -155,18 +154,24 @@ def ask(self:Brain,
 # %% ../nbs/workshop/base.ipynb #Brain-followed
 @patch
 def _followed(self:Brain, lasting, scores):
-    "The lasting answer as today's rows correct it, and the shares of lasting answer and timescales [B,C,1+L]"
+    "The answer, and the shares of lasting answer and timescales [B,C,1+L]"
     C = lasting.shape[1]
-    known = widened(self.recent.known, C)
-    recent = specialist(widened(scores, C), known, lasting)
-    shares = followed(lasting, recent, self.today.weight, known[TODAY], self.today.trust)
-    return shares, torch.stack([lasting, *recent], -1)
+    recent = specialist(widened(scores, C), widened(self.recent.known, C), lasting)
+    parts = torch.stack([lasting, *recent], -1)
+    return self.majority(self._candidates(parts)), parts
+
+@patch
+def _candidates(self:Brain, parts):
+    "The pool of the parts, and each part alone [B,C,2+L]"
+    known = widened(self.recent.known, parts.shape[1])[TODAY]
+    return candidates(parts, self.today.weight, known, self.today.trust)
 
 @patch
 def _follow(self:Brain, parts, judged, f, y):
     "Weigh the timescales by what they said of the new rows with labels `judged`, and let them learn the batch"
     C = max(parts.shape[1], int(y.max()) + 1)
     parts, known = F.pad(parts, (0, 0, 0, C - parts.shape[1])), widened(self.recent.known, C)[TODAY]
+    self.majority.update_(self._candidates(parts), judged, known)
     self.today.update_(log_shares(parts), judged, known)
     self.recent.take_in_(f, y)
 
@@ -181,12 +186,14 @@ def experts(self:Brain)->list: # of dicts: name, weight now, memory in rows (Non
 
 @patch
 def _part_weights(self:Brain):
-    "Weight of every part: that of the second pool as far as it is trusted, else that of the lasting answer"
+    "Weight of every part: in the pool, as far as the pool is followed, and beside it"
     alone = torch.ones(1, device=self.device)
     if not self.has_readout: return alone
-    lasting, recent = (self.today.trust*self.today.weight).split([1, len(self.recent.decays)])
+    trust, (pool, beside) = self.today.trust, self.majority.weight.tensor_split([1])
+    both = pool*trust*self.today.weight + beside # of lasting answer and timescales
+    both[0] += (1 - trust)*pool[0]
     parts = self.lasting.weight if 'lasting' in self._modules else alone
-    return torch.cat([(lasting + 1 - self.today.trust)*parts, recent])
+    return torch.cat([both[:1]*parts, both[1:]])
 
 # %% ../nbs/workshop/base.ipynb #Brain-defer
 @patch

@@ -21,7 +21,7 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
-from .experts import ExpertPool, balanced_rows, class_thresholds, log_shares, widened
+from .experts import ExpertPool, Majority, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -74,10 +74,11 @@ def _seen(self:Brain, x):
 # %% ../nbs/05_brain.ipynb #Brain-_make_timescales
 @patch
 def _make_timescales(self:Brain, n_classes, device='cpu'):
-    "Readouts that forget at several rates, and the pool that weighs them against the lasting answer"
+    "Readouts that forget at several rates, and what weighs them against the lasting answer"
     self.recent = RecentReadouts(self.in_dim, n_classes, self.power, device=device)
-    L, needed = len(self.recent.decays), 3. if self.recent.direct else 10. # of few features it is trusted sooner
-    self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), needed=needed, device=device) # lasting answer, timescales
+    L, few = len(self.recent.decays), self.recent.direct # of few features these are trusted sooner
+    self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), needed=3. if few else 10., device=device)
+    self.majority = Majority(2 + L, lead=6. if few else 1e6, device=device) # the pool, the lasting answer, timescales
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
 class TriarchicBrain(Brain):
@@ -819,14 +820,14 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     self.brain = nn.ModuleList(layers)
     self._drop_caches()
     new = lambda: PlasticBrain(self.in_dim, 1, 1, 0, 1, num_classes=self.num_classes, vote=VoteConfig(power=self.power))
-    complete_(state, prefix, new, ('recent', 'lasting', 'today', 'alarm_id'))
+    complete_(state, prefix, new, ('recent', 'lasting', 'today', 'majority', 'alarm_id'))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_load_from_state_dict
 @patch
 def _load_from_state_dict(self:TriarchicBrain, state, prefix, *args):
     new = lambda: TriarchicBrain(self.in_size, 1, self.out_size, 1, parts=TriarchicConfig(power=self.power))
-    if self.has_readout: complete_(state, prefix, new, ('recent', 'today'))
+    if self.has_readout: complete_(state, prefix, new, ('recent', 'today', 'majority'))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-validate

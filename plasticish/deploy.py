@@ -17,7 +17,7 @@ from plasticish.brain import (
 )
 from .common import in_turn, write_atomic
 from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended, sharpened, uncompressed
-from .experts import TODAY, followed, log_shares, pooled, specialist, widened
+from .experts import TODAY, candidates, log_shares, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
 from .search import pack
@@ -105,6 +105,7 @@ class PlasticAnswer(nn.Module):
     "What a `PlasticBrain` answers, in tensors alone: features [B,D] -> class shares [B,C]"
     calm:Tensor; storm:Tensor # what the layers are read with
     lasting:Tensor; today:Tensor; trust:Tensor # weights of the pools, and how far the second counts
+    majority:Tensor # weights of the second pool and of its parts
     recent:_RecentAnswer|None # None where only the memory answers
 
     def __init__(self,
@@ -130,6 +131,7 @@ def _tensors(self:PlasticAnswer, brain, m, stored):
     if m.metric is not None:
         yield from (('mean', m.metric.mean), ('whitener', m.metric.whitener), ('floor', m.metric._floor))
     yield from (('lasting', brain.lasting.weight), ('today', brain.today.weight), ('trust', brain.today.trust))
+    yield 'majority', brain.majority.weight
     if not self.reads: return
     calm, storm = brain.readout.weight, brain.storm_readout
     yield from (('calm', calm), ('storm', storm.weight if storm.fitted else 0*calm))
@@ -172,8 +174,8 @@ def forward(self:PlasticAnswer,
     C = max(votes[0].shape[1], score.shape[1], self.recent.known.shape[1])
     lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), widened(score, C)], 2), self.lasting)
     known = widened(self.recent.known, C)
-    recent = specialist(widened(self.recent(f), C), known, lasting)
-    return followed(lasting, recent, self.today, known[TODAY], self.trust)
+    parts = torch.stack([lasting, *specialist(widened(self.recent(f), C), known, lasting)], -1)
+    return candidates(parts, self.today, known[TODAY], self.trust) @ self.majority
 
 @patch
 def _score(self:PlasticAnswer, codes, in_storm):
@@ -185,7 +187,7 @@ def _score(self:PlasticAnswer, codes, in_storm):
 # %% ../nbs/workshop/deploy.ipynb #TriarchicAnswer
 class TriarchicAnswer(nn.Module):
     "What a `TriarchicBrain` answers, in tensors alone: features [B,D] -> class scores [B,C]"
-    mean:Tensor; transform:Tensor; label:Tensor; today:Tensor; trust:Tensor # of a default brain
+    mean:Tensor; transform:Tensor; label:Tensor; today:Tensor; trust:Tensor; majority:Tensor # of a default brain
     recent:Any
 
     def __init__(self,
@@ -205,7 +207,8 @@ class TriarchicAnswer(nn.Module):
         if not self.recruited: return
         m = base.metric
         pool = brain.today
-        kept = dict(mean=m.mean, transform=m.whitener.T, label=base.label, today=pool.weight, trust=pool.trust)
+        kept = dict(mean=m.mean, transform=m.whitener.T, label=base.label, today=pool.weight, trust=pool.trust,
+                    majority=brain.majority.weight)
         for name, b in kept.items():
             self.register_buffer(name, b.cpu().clone().contiguous())
 
@@ -226,8 +229,8 @@ def forward(self:TriarchicAnswer,
     own = own_classes(self.label[idx], top[:, :self.k], self.readout.shape[1])
     lasting = (self._read(idx, val) + own).softmax(1)
     known = widened(self.recent.known, lasting.shape[1])
-    recent = specialist(widened(self.recent(f), lasting.shape[1]), known, lasting)
-    return followed(lasting, recent, self.today, known[TODAY], self.trust).clamp(min=1e-12).log()
+    parts = torch.stack([lasting, *specialist(widened(self.recent(f), lasting.shape[1]), known, lasting)], -1)
+    return (candidates(parts, self.today, known[TODAY], self.trust) @ self.majority).clamp(min=1e-12).log()
 
 @patch
 def _read(self:TriarchicAnswer, idx, val):

@@ -152,15 +152,68 @@ def specialist(scores:Tensor, # of an expert that forgets, not negative [...,B,C
     return (1 - known)*lasting + own*(known*lasting).sum(-1, keepdim=True)
 
 # %% ../nbs/workshop/experts.ipynb #followed
-def followed(lasting:Tensor, # answer of the parts that do not forget [B,C]
-             recent:Tensor, # specialists' shares [L,B,C]
-             weight:Tensor, # of the lasting answer and of each specialist [1+L]
+def followed(parts:Tensor, # shares by the parts that do not forget, and by each specialist [B,C,1+L]
+             weight:Tensor, # of each [1+L]
              known:Tensor, # how well today's rows show each class [C]
              trust:Tensor # in the pool, from 0 to 1
             )->Tensor: # class shares [B,C]
     "The lasting answer, with what it gives to today's classes shared out by the pool"
-    m = pooled(log_shares(torch.stack([lasting, *recent], -1)), weight, known)
+    lasting, m = parts[..., 0], pooled(log_shares(parts), weight, known)
     return (1 - trust*known)*lasting + trust*m*(known*lasting).sum(1, keepdim=True)
+
+# %% ../nbs/workshop/experts.ipynb #candidates
+def candidates(parts:Tensor, # as in `followed` [B,C,1+L]
+               weight:Tensor, # as there [1+L]
+               known:Tensor, # as there [C]
+               trust:Tensor # as there
+              )->Tensor: # class shares [B,C,2+L]
+    "The pool's answer, and those of its parts"
+    return torch.cat([followed(parts, weight, known, trust)[..., None], parts], -1)
+
+# %% ../nbs/workshop/experts.ipynb #Majority
+class Majority(nn.Module):
+    "Answers weighed by how often each was right lately (Littlestone & Warmuth 1994)"
+    def __init__(self,
+                 n:int, # answers E
+                 lead:float=0., # right answers that the first is given
+                 rate:float=.5, # by which one more right answer raises a log weight
+                 keep:float=.997, # share of the record that one more row leaves
+                 device='cpu' # where the record lives
+                ):
+        super().__init__()
+        self.rate, self.keep = rate, keep
+        first = torch.tensor([lead] + [0.]*(n - 1), dtype=torch.float32, device=device)
+        self.register_buffer('first', first, persistent=False)
+        self.register_buffer('right', torch.zeros(n, dtype=torch.float32, device=device))
+
+    @property
+    def weight(self)->Tensor: # [E], sums to 1
+        "What each answer counts"
+        return (self.rate*(self.right + self.first)).softmax(0)
+
+    def forward(self,
+                answers:Tensor # class shares [B,C,E]
+               )->Tensor: # class shares [B,C]
+        "Their weighted mean"
+        return answers @ self.weight
+
+# %% ../nbs/workshop/experts.ipynb #Majority-update_
+@patch
+@no_grad
+def update_(self:Majority,
+            answers:Tensor, # given before the labels were known [B,C,E]
+            y:Tensor, # labels [B]
+            known:Tensor # how well today's rows show each class [C]: rows of others count less
+           ):
+    "Count who was right"
+    hits = (answers.argmax(1) == y[:, None])*known[y][:, None]       # [B,E]
+    fade = self.keep**torch.arange(len(y) - 1, -1, -1, device=hits.device)
+    self.right.mul_(self.keep**len(y)).add_(fade @ hits)
+
+@patch
+def validate(self:Majority):
+    "Raise `ValueError` if no answers could have made the record"
+    check_within(self.right, 0, 1/(1 - self.keep) + 1, 'right answers counted')
 
 # %% ../nbs/workshop/experts.ipynb #balanced_rows
 def balanced_rows(labels:Tensor, # [N]

@@ -200,6 +200,7 @@ def test_forgetting_is_as_if_it_had_never_been(n, m, seed, add):
     for b in (saw, never): b.consolidate()
     assert torch.allclose(mirrored(saw.readout.lateral), mirrored(never.readout.lateral), atol=1e-3)
     assert torch.allclose(saw.memory.metric.outer, never.memory.metric.outer, atol=1e-6)
+    never.majority.load_state_dict(saw.majority.state_dict())
     never.today.load_state_dict(saw.today.state_dict()) # the weights of the parts keep what they learned
     q, _ = drawn(20, 4)
     assert torch.allclose(saw(q), never(q), atol=.02)
