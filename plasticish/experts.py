@@ -207,7 +207,7 @@ def update_(self:Majority,
            ):
     "Count who was right"
     hits = (answers.argmax(1) == y[:, None])*known[y][:, None]       # [B,E]
-    fade = self.keep**torch.arange(len(y) - 1, -1, -1, device=hits.device)
+    fade = self.keep**torch.arange(len(y) - 1, -1, -1, dtype=torch.float32, device=hits.device)
     self.right.mul_(self.keep**len(y)).add_(fade @ hits)
 
 @patch
