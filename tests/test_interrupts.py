@@ -132,6 +132,13 @@ def check_free(o):
     t = threading.Thread(target=lambda: hasattr(o, '_turns') and free.append(o._turns.lock.acquire(timeout=5))); t.start(); t.join()
     assert free[0] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
+@pytest.fixture(autouse=True)
+def heard():
+    "A process that was started in the background ignores Ctrl-C"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 EVERY = int(os.environ.get('EVERY_LINE', 0))
 @pytest.mark.skipif(sys.gettrace() is not None, reason='another trace is running')
 @pytest.mark.parametrize('event', [ctrl_c, failure])
