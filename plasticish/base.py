@@ -154,25 +154,19 @@ def ask(self:Brain,
 # %% ../nbs/workshop/base.ipynb #Brain-followed
 @patch
 def _followed(self:Brain, lasting, scores):
-    "The answer, and the shares of lasting answer and timescales [B,C,1+L]"
-    C = lasting.shape[1]
-    recent = specialist(widened(scores, C), widened(self.recent.known, C), lasting)
-    parts = torch.stack([lasting, *recent], -1)
-    return self.majority(self._candidates(parts)), parts
+    "The answer, and those it is made of: the lasting one, each timescale's and their pool's [B,C,2+L]"
+    known = widened(self.recent.known, lasting.shape[1])
+    parts = torch.stack([lasting, *specialist(widened(scores, lasting.shape[1]), known, lasting)], -1)
+    answers = candidates(parts, self.today.weight, known[TODAY], self.today.trust)
+    return self.majority(answers), answers
 
 @patch
-def _candidates(self:Brain, parts):
-    "The pool of the parts, and each part alone [B,C,2+L]"
-    known = widened(self.recent.known, parts.shape[1])[TODAY]
-    return candidates(parts, self.today.weight, known, self.today.trust)
-
-@patch
-def _follow(self:Brain, parts, judged, f, y):
-    "Weigh the timescales by what they said of the new rows with labels `judged`, and let them learn the batch"
-    C = max(parts.shape[1], int(y.max()) + 1)
-    parts, known = F.pad(parts, (0, 0, 0, C - parts.shape[1])), widened(self.recent.known, C)[TODAY]
-    self.majority.update_(self._candidates(parts), judged, known)
-    self.today.update_(log_shares(parts), judged, known)
+def _follow(self:Brain, answers, judged, f, y):
+    "Weigh the timescales by their answers to the new rows with labels `judged`, and let them learn the batch"
+    C = max(answers.shape[1], int(y.max()) + 1)
+    answers, known = F.pad(answers, (0, 0, 0, C - answers.shape[1])), widened(self.recent.known, C)[TODAY]
+    self.majority.update_(answers, judged, known)
+    self.today.update_(log_shares(answers[..., :-1]), judged, known)
     self.recent.take_in_(f, y)
 
 # %% ../nbs/workshop/base.ipynb #Brain-experts
@@ -189,7 +183,7 @@ def _part_weights(self:Brain):
     "Weight of every part: in the pool, as far as the pool is followed, and beside it"
     alone = torch.ones(1, device=self.device)
     if not self.has_readout: return alone
-    trust, (pool, beside) = self.today.trust, self.majority.weight.tensor_split([1])
+    trust, (beside, pool) = self.today.trust, self.majority.weight.tensor_split([-1])
     both = pool*trust*self.today.weight + beside # of lasting answer and timescales
     both[0] += (1 - trust)*pool[0]
     parts = self.lasting.weight if 'lasting' in self._modules else alone

@@ -76,9 +76,9 @@ def _seen(self:Brain, x):
 def _make_timescales(self:Brain, n_classes, device='cpu'):
     "Readouts that forget at several rates, and what weighs them against the lasting answer"
     self.recent = RecentReadouts(self.in_dim, n_classes, self.power, device=device)
-    L, few = len(self.recent.decays), self.recent.direct # of few features these are trusted sooner
+    L, few = len(self.recent.decays), self.recent.direct # few features: trusted sooner; many: by the pool alone
     self.today = ExpertPool([1.] + [0.]*L, [10.]*(1 + L), needed=3. if few else 10., device=device)
-    self.majority = Majority(2 + L, lead=6. if few else 1e6, device=device) # the pool, the lasting answer, timescales
+    self.majority = Majority(2 + L, lead=6. if few else 1e6, device=device)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain
 class TriarchicBrain(Brain):
@@ -167,13 +167,13 @@ def _code(self:TriarchicBrain, f):
 
 @patch
 def _scores(self:TriarchicBrain, f, code):
-    "Class scores of all parts, of what lasts alone, and the shares of lasting answer and timescales [B,C,1+L]"
+    "Class scores of all parts and of what lasts alone, and the answers weighed: see `_followed`"
     idx, h, val = code
     slow, fast = self.core(idx, val), self.context(idx, val)
     if self.published: return slow + fast, slow, None
     slow = slow + own_classes(self.base.label[idx], h, self.out_size)
-    shares, parts = self._followed((slow + fast).softmax(1), self.recent(f))
-    return shares.clamp(min=1e-12).log(), slow, parts
+    shares, answers = self._followed((slow + fast).softmax(1), self.recent(f))
+    return shares.clamp(min=1e-12).log(), slow, answers
 
 @patch
 @no_grad
@@ -215,7 +215,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
     x, y, z, *code = all_rows(x, y, z, *self._winners(z))
     idx, top, val = code
     base.observe_(idx)
-    scores, _, parts = self._scores(x, code)
+    scores, _, answers = self._scores(x, code)
     permanent = val*~base.temporary[idx]
     in_storm = self.drift.update_(margin(core(idx, permanent), y), y) or mode == 'panic'
     if self.drift.lasted: base.temporary.zero_()
@@ -231,7 +231,7 @@ def _step_(self:TriarchicBrain, x, y, mode):
     for part in (core, self.context): part.clear_(who)
     created = who[:, None], torch.ones_like(who[:, None], dtype=x.dtype) # each answers its own recruit alone
     if len(who): core.learn_(*created, base.label[who], core(*created), only)
-    self._follow(parts, y, x, y)
+    self._follow(answers, y, x, y)
     return scores, val, y
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-update_batch
@@ -431,7 +431,7 @@ NEAR = 5 # neighbours of the second vote
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judge
 @patch
 def _scores(self:PlasticBrain, f, mode):
-    "The answer, what calm knowledge alone would say, and the shares of lasting answer and timescales [B,C,1+L]"
+    "The answer, what calm knowledge alone would say, and the answers weighed: see `_followed`"
     if not self.has_readout:
         out, _ = self._encode(f, mode)
         shares = self._votes(F.normalize(out if self.published else f, dim=1))[0][0]
@@ -439,8 +439,8 @@ def _scores(self:PlasticBrain, f, mode):
     seen = directions(f, self.power)
     evidence, calm = self._evidence(seen[0], self._encode(f, mode, seen)[1])
     lasting = self.lasting(evidence)
-    shares, parts = self._followed(lasting, self.recent(f, seen))
-    return shares, shares if calm is None else calm, parts
+    shares, answers = self._followed(lasting, self.recent(f, seen))
+    return shares, shares if calm is None else calm, answers
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch
@@ -581,7 +581,7 @@ def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     n = len(f) if self.hebbian else min(self.eval_batch, len(f))
     some = slice(None) if n == len(f) else torch.arange(n, device=f.device)*len(f)//n
     judged = y[some]
-    shares, calm, parts = all_rows(*self._answers(f[some][my_slice(n)], mode))
+    shares, calm, answers = all_rows(*self._answers(f[some][my_slice(n)], mode))
     right = shares.argmax(1) == judged
     if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, judged, mode, len(f))
     in_storm = mode == 'panic'
@@ -591,7 +591,7 @@ def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     told = new if isinstance(new, slice) else new[some]
     kept, taught = tuple(t[new] for t in kept), y[new]
     if self.has_readout and (memorize or mode != 'inference'):
-        self._follow(parts[told], judged[told], f, y)
+        self._follow(answers[told], judged[told], f, y)
         self._queue(in_storm, kept[0], taught)
     if memorize and len(taught): self.memory._store(f, taught, phase, in_storm, kept)
     return right
@@ -698,11 +698,11 @@ def explain(self:PlasticBrain,
            )->list: # as EpisodicMemoryBank.explain; `prediction` and `parts` are the brain's
     "Which stored items spoke for each answer, and by how much each part preferred it to the next best class"
     f = self.features(x)
-    shares, _, parts = self._scores(f, 'inference')
-    evidence = log_shares(parts)                                    # [B,C,1+L]
+    shares, _, answers = self._scores(f, 'inference')
     if self.has_readout:
         lasting, _ = self._evidence(F.normalize(f, dim=1), self._encode(f, 'inference')[1])
-        evidence = torch.cat([lasting, evidence[..., 1:]], 2)       # [B,C,3+L]
+        evidence = torch.cat([lasting, log_shares(answers[..., 1:-1])], 2) # [B,C,3+L]
+    else: evidence = log_shares(answers)
     two = shares.topk(min(2, shares.shape[1]), dim=1).indices
     said = evidence.gather(1, two[..., None].expand(-1, -1, evidence.shape[2]))
     gain, names = (said[:, 0] - said[:, -1])*self._part_weights(), [e['name'] for e in self.experts()]

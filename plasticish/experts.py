@@ -167,29 +167,29 @@ def candidates(parts:Tensor, # as in `followed` [B,C,1+L]
                known:Tensor, # as there [C]
                trust:Tensor # as there
               )->Tensor: # class shares [B,C,2+L]
-    "The pool's answer, and those of its parts"
-    return torch.cat([followed(parts, weight, known, trust)[..., None], parts], -1)
+    "The answers of the parts, and that of their pool"
+    return torch.cat([parts, followed(parts, weight, known, trust)[..., None]], -1)
 
 # %% ../nbs/workshop/experts.ipynb #Majority
 class Majority(nn.Module):
     "Answers weighed by how often each was right lately (Littlestone & Warmuth 1994)"
     def __init__(self,
                  n:int, # answers E
-                 lead:float=0., # right answers that the first is given
+                 lead:float=0., # right answers that the last is given
                  rate:float=.5, # by which one more right answer raises a log weight
                  keep:float=.997, # share of the record that one more row leaves
                  device='cpu' # where the record lives
                 ):
         super().__init__()
         self.rate, self.keep = rate, keep
-        first = torch.tensor([lead] + [0.]*(n - 1), dtype=torch.float32, device=device)
-        self.register_buffer('first', first, persistent=False)
+        given = torch.tensor([0.]*(n - 1) + [lead], dtype=torch.float32, device=device)
+        self.register_buffer('given', given, persistent=False)
         self.register_buffer('right', torch.zeros(n, dtype=torch.float32, device=device))
 
     @property
     def weight(self)->Tensor: # [E], sums to 1
         "What each answer counts"
-        return (self.rate*(self.right + self.first)).softmax(0)
+        return (self.rate*(self.right + self.given)).softmax(0)
 
     def forward(self,
                 answers:Tensor # class shares [B,C,E]

@@ -888,7 +888,10 @@ def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
         if 'pq' not in (self.storage, kind):
             log.warning('keys in %s, as in the state loaded; before, they were in %s', kind, self.storage)
             self.keys, self.storage = self.keys.to(keys.dtype), kind
-    if self.path is None and isinstance(keys, Tensor): state[prefix + 'keys'] = self._with_room(keys[rank::world])
+    if self.path is None and isinstance(keys, Tensor):
+        stored = int(state[prefix + 'counters'][0]) if prefix + 'counters' in state else 0
+        if len(keys) < stored: raise ValueError(f'keys: expected those of {stored} items, got {len(keys)}')
+        state[prefix + 'keys'] = self._with_room(keys[rank::world])
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-sound
