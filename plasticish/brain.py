@@ -17,7 +17,8 @@ from plasticish.common import (
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
-    RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, class_error, directions, firings,
+    RIDGES, ROW_RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, class_error, directions,
+    firings,
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
@@ -390,7 +391,8 @@ def _restack(self:PlasticBrain,
     if not self.has_readout: return
     for l in layers: l.frozen_encoder, l.first_id = True, l.first_id if l in old else int(self.memory.counters[2])
     keep = torch.cat(kept or [torch.zeros(0, dtype=torch.int64)]).to(self.device)
-    for r in self._readouts: r.resize_(keep, r.target.shape[1])
+    for r in self._readouts:
+        if not r.young: r.resize_(keep, r.target.shape[1])
 
 @patch(as_prop=True)
 def _readouts(self:PlasticBrain):
@@ -462,8 +464,11 @@ def _votes(self:PlasticBrain, u, own=None):
     "The votes of all neighbours and of the nearest, and the share of temporary items [B,1], None without any"
     m = self.memory
     if not m.count: return [m(u)]*2, None
+    factor = 1.
+    if own is not None and m.metric is not None: u, factor = m.metric.left_out(u, m.labels[own], m.ids[own] < m.metric.fitted)
     sim, slots = m._nearest(u, m.k_neighbors + (own is not None))
     if own is not None: # what leaves a row out drops it, or the last neighbour where it was not found
+        sim = sim*factor
         drop = (slots == own[:, None]).float()
         drop[:, -1] += (drop.sum(1) == 0).float()
         kept = drop.argsort(dim=1, stable=True)[:, :-1]
@@ -508,15 +513,20 @@ def flush(self:PlasticBrain):
 def _flush(self:PlasticBrain, r):
     n = int(r.counters[0])
     if not n: return
-    r.counters[0] = 0
-    y, share = r.waiting_y[:n], my_slice(n)
+    y, share, counted = r.waiting_y[:n], my_slice(n), int(r.counters[3])
     _, codes = self._encode(r.waiting[:n][share], 'inference')
-    if not codes: return
-    h, classes = torch.cat(codes, 1), int(y.max()) + 1
-    r.room_(h.shape[1], classes)
-    r.take_in_(h, y[share], n=n)
-    for layer, fired in zip(self.brain, all_sum(firings(h)).split([c.shape[1] for c in codes])):
-        if not self.hebbian: layer.activity[:len(fired)] += fired
+    if codes:
+        h = torch.cat(codes, 1)
+        r.room_(h.shape[1], int(y.max()) + 1)
+        r.take_in_(h, y[share], n=n)
+        self._count(all_sum(firings(h[torch.arange(n)[share] >= counted])))
+    r.counters[0] = r.counters[3] = 0
+
+@patch
+def _count(self:PlasticBrain, fired):
+    "Let the layers know how often their neurons fired [R]"
+    if self.hebbian: return
+    for l, n in zip(self.brain, fired.split([l.n_readout_neurons for l in self.brain])): l.activity[:len(n)] += n
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_queue
 @patch
@@ -531,7 +541,7 @@ def _queue(self:PlasticBrain, in_storm, f, y):
         r.waiting[at:at + len(ys)], r.waiting_y[at:at + len(ys)] = fs, ys
         r.counters[0] += len(ys)
     if self.brain and r.due():
-        self._flush(r)
+        if not r.young: self._flush(r)
         self._fit(r)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_fit
@@ -539,11 +549,26 @@ def _queue(self:PlasticBrain, in_storm, f, y):
 def _fit(self:PlasticBrain, r, ridges=()):
     frozen = [torch.full((l.n_readout_neurons,), l.frozen, device=self.device) for l in self.brain]
     frozen = torch.cat(frozen) if frozen else None
-    if r is not self.readout: return r.fit_(frozen)
+    if frozen is not None and frozen.any(): self._flush(r)
+    rows = self._waiting_rows(r)
+    if rows:
+        ridges, counted = ROW_RIDGES, int(r.counters[3])
+        self._count(firings(rows[0][counted:]))
+        r.counters[3] = r.counters[0]
+    elif int(r.counters[2]) <= r.wait: ridges = RIDGES # the last penalty was chosen for few rows
+    if r is not self.readout: return r.fit_(frozen, rows and rows[:2], ridges, rows)
     first, judges = not r.fitted, self._judges()
-    if judges is None: r.fit_(frozen)
-    else: self._weigh(judges[0], judges[2], r.fit_(frozen, judges[1:], ridges))
+    if judges is None: r.fit_(frozen, rows=rows)
+    else: self._weigh(judges[0], judges[2], r.fit_(frozen, judges[1:], ridges, rows))
     if first: self.drift.reset_() # until now it watched the vote, whose margins are wider
+
+@patch
+def _waiting_rows(self:PlasticBrain, r):
+    "Activities [n,R], labels [n] and products [n,n] of all rows of a readout, if all wait; else None"
+    n = int(r.counters[0])
+    if not r.young or not n or not self.brain: return None
+    h = torch.cat(self._encode(r.waiting[:n], 'inference')[1], 1).float()
+    return h, r.waiting_y[:n], (h @ h.T).double() # few rows can be fitted almost exactly
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judges
 @patch
@@ -590,10 +615,10 @@ def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     new = self._unseen(kept[1], y, in_storm) if memorize and not self.repeats else slice(None)
     told = new if isinstance(new, slice) else new[some]
     kept, taught = tuple(t[new] for t in kept), y[new]
+    if memorize and len(taught): self.memory._store(f, taught, phase, in_storm, kept)
     if self.has_readout and (memorize or mode != 'inference'):
         self._follow(answers[told], judged[told], f, y)
         self._queue(in_storm, kept[0], taught)
-    if memorize and len(taught): self.memory._store(f, taught, phase, in_storm, kept)
     return right
 
 @patch
@@ -658,7 +683,8 @@ def _hebb(self:PlasticBrain, right, mode):
 @whole
 def consolidate(self:PlasticBrain)->dict: # {'layer_0': mature neurons, ...}
     "Sleep: bring metric and readout up to date, and let the busiest neurons of every layer mature"
-    self.flush()
+    for r in self._readouts:
+        if not r.young: self._flush(r)
     self.memory.refresh()
     self._fit_readouts(RIDGES)
     return {f'layer_{i}': layer.consolidate() for i, layer in enumerate(self.brain)}
@@ -753,13 +779,14 @@ def _lasting_answer(self:PlasticBrain, f):
 @patch
 def _calibrated(self:PlasticBrain):
     "How strange the true class of stored rows looks, each left out [n], and their labels [n]"
-    m, (waiting, _, fit), came = self.memory, self.readout.counters.tolist(), int(self.memory.counters[2])
+    m, (waiting, _, fit, _), came = self.memory, self.readout.counters.tolist(), int(self.memory.counters[2])
     then, last, known = self._calibration
     if last == fit and 10*(came - then) <= then: return known
     judges = self._judges(4096) if m.count else None
     if judges is None: raise ValueError('predict_set: expected a brain that has stored two items or more')
-    slots, h, y = (t[m.ids[judges[0]] < came - waiting] for t in judges) if fit else judges # those taken in
-    score = self.readout._fit_with(slice(None), float(self.readout.ridge), (h, y))[3] if fit else None
+    rows = self._waiting_rows(self.readout)
+    slots, h, y = judges if rows or not fit else (t[m.ids[judges[0]] < came - waiting] for t in judges) # those taken in
+    score = self.readout._fit_with(slice(None), float(self.readout.ridge), (h, y), rows)[3] if fit else None
     here = slots[m.local_slots(slots)]
     if self.has_readout: shares = self.lasting(self._evidence_without(slots, score))
     else: shares = m.from_all(slots, self._votes(F.normalize(m.values(here), dim=1), here)[0][0])

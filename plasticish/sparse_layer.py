@@ -306,6 +306,24 @@ def length(self:PlasticMetric,
     parts = [x[:, :i + block] @ W[i:i + block, :i + block].T for i in range(0, self.dim, block)]
     return torch.stack([p.square().sum(1) for p in parts]).sum(0).sqrt().maximum(self._floor)
 
+# %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-left_out
+@patch
+def left_out(self:PlasticMetric,
+             x:Tensor, # unit features of examples that the metric has learned [B,D]
+             y:Tensor, # their labels [B]
+             learned:Tensor # which of them it had learned when it was fitted [B] bool
+            )->tuple: # what to ask in place of them [B,D], and the factor of its similarities [B,1]
+    "Each example as the metric would see it without it"
+    n, count = self.count.sum(), self.count[y]
+    a = max(self.shrinkage, self.dim / (self.dim + float(n)))
+    added = ((1 - a)/n * count/(count - 1)).where(learned & (count > 1), 0.).float()[:, None] # of d d' in the covariance
+    z, v = self.whiten(x), (x - self.class_means[y]) @ self.whitener.T
+    added = added/(1 - added*v.square().sum(1, keepdim=True)).clamp(min=.01)
+    along = (v*z).sum(1, keepdim=True)
+    asked, square = z + added*along*v, z.square().sum(1, keepdim=True) + added*along.square()
+    factor = asked.norm(dim=1, keepdim=True)/square.sqrt().maximum(self._floor)
+    return self.mean + torch.linalg.solve_triangular(self.whitener, asked.T, upper=False).T, factor
+
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-state
 @patch
 def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
