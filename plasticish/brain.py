@@ -465,7 +465,7 @@ def _votes(self:PlasticBrain, u, own=None):
     m = self.memory
     if not m.count: return [m(u)]*2, None
     factor = 1.
-    if own is not None and m.metric is not None: u, factor = m.metric.left_out(u, m.labels[own], m.ids[own] < m.metric.fitted)
+    if own is not None and m.metric is not None: u, factor = m.metric.left_out(u, m.labels[own], m._in_metric(own))
     sim, slots = m._nearest(u, m.k_neighbors + (own is not None))
     if own is not None: # what leaves a row out drops it, or the last neighbour where it was not found
         sim = sim*factor
