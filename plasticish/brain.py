@@ -576,7 +576,7 @@ def _judges(self:PlasticBrain, n=512):
     "Stored rows by which the lasting parts are judged: slots, activities [n,R] and labels; None if there are too few"
     m = self.memory
     calm = (~m.temporary[:m.count] & (m.ids[:m.count] >= max([l.first_id for l in self.brain], default=0))).nonzero()
-    if len(calm) < 2 or not self.brain: return None
+    if not len(calm) or not self.brain: return None
     slots = calm[balanced_rows(m.labels[calm[:, 0]], n, len(calm)), 0]
     here = slots[m.local_slots(slots)]
     codes = self._encode(m.values(here), 'inference')[1]
@@ -783,7 +783,7 @@ def _calibrated(self:PlasticBrain):
     then, last, known = self._calibration
     if last == fit and 10*(came - then) <= then: return known
     judges = self._judges(4096) if m.count else None
-    if judges is None: raise ValueError('predict_set: expected a brain that has stored two items or more')
+    if judges is None or len(judges[0]) < 2: raise ValueError('predict_set: expected a brain that has stored two items or more')
     rows = self._waiting_rows(self.readout)
     slots, h, y = judges if rows or not fit else (t[m.ids[judges[0]] < came - waiting] for t in judges) # those taken in
     score = self.readout._fit_with(slice(None), float(self.readout.ridge), (h, y), rows)[3] if fit else None

@@ -541,12 +541,12 @@ def note_(self:PlasticReadout,
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-due
 @patch
 def due(self:PlasticReadout)->bool:
-    "Is it time for a fit? Once classes that doubled have brought a quarter of the inputs while all wait, and R/8 later"
+    "Is it time for a fit? While all wait: once a third more have come; later: once classes that doubled brought R/8"
     R, (waiting, seen, fitted) = len(self.target), self.counters.tolist()[:3]
-    if not self.young and not fitted: return waiting + seen > R//4
+    if self.young: return waiting - fitted >= max(32, waiting/4)
+    if not fitted: return waiting + seen > R//4
     doubled = self.known[0] > 2*self.known[1]
-    new = int((self.known[0] - self.known[1])[doubled].sum())
-    return new >= max(32, waiting/4) if self.young else new > R//8
+    return int((self.known[0] - self.known[1])[doubled].sum()) > R//8
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-sound
 @patch
