@@ -456,7 +456,14 @@ def _evidence(self:PlasticBrain, u, codes, own=None):
         storm = self.storm_readout(codes) if self.storm_readout.fitted else 0*calm
         score = mix(calm, storm, in_storm.sqrt())
     C = max(votes[0].shape[1], score.shape[1], self.recent.count.shape[1])
-    return torch.stack([*(log_shares(widened(v, C)) for v in votes), widened(score, C)], 2), calm
+    near, score = widened(votes[1], C), widened(score, C)
+    if read: score = score.where(self._readable(C), near) # a class that no readout has met yet is seen by its neighbours
+    return torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), calm
+
+@patch
+def _readable(self:PlasticBrain, n_classes):
+    "Which classes had a readout met when it was last fitted [C]"
+    return sum(widened(r.known[1:], n_classes)[0] for r in self._readouts).bool().to(self.device)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_votes
 @patch
@@ -698,10 +705,13 @@ def forget(self:PlasticBrain,
           )->int: # items forgotten
     "Unlearn stored items: memory, metric and readout become those of a brain that never saw them; today's weights stay"
     gone = self.memory.select(ids, label, phase)
-    self.flush()
-    anew = [self._anew(r, its) for r, its in self._by_readout(gone)]
-    for (r, its), new in zip(self._by_readout(gone), anew):
-        if not new: self._retake(r, its, -1)
+    parts = self._by_readout(gone)
+    waits = [self._stop_waiting(r, its) for r, its in parts]
+    for (r, _), w in zip(parts, waits):
+        if not w: self._flush(r)
+    anew = [not w and self._anew(r, its) for (r, its), w in zip(parts, waits)]
+    for (r, its), new, w in zip(parts, anew, waits):
+        if not (new or w): self._retake(r, its, -1)
     if self.memory.counters[4]:
         for l in self.brain: l.first_id = 0
     n = self.memory.forget(ids, label, phase)

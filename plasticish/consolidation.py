@@ -482,10 +482,14 @@ def _all_places(self:PlasticReadout, rows):
 @patch
 def _load_from_state_dict(self:PlasticReadout, state, prefix, *args):
     old = prefix + 'counters' in state and prefix + 'rows' not in state # written by 0.3
-    if old: state[prefix + 'rows'] = state[prefix + 'counters'][1].expand(2, len(state[prefix + 'lateral']))
+    if old:
+        state[prefix + 'rows'] = state[prefix + 'counters'][1].expand(2, len(state[prefix + 'lateral']))
+        state[prefix + 'known'] = state[prefix + 'weight'].any(0).long().expand(2, -1)
     if prefix + 'counters' in state: # version 0.3 had three
         n = state[prefix + 'counters']
         state[prefix + 'counters'] = F.pad(n, (0, max(0, 4 - len(n))))
+    if len({len(state[prefix + k]) for k in ('waiting', 'waiting_y') if prefix + k in state}) > 1:
+        raise ValueError('the inputs that wait do not fit')
     for k, take in dict(lateral=self._unpacked, waiting=self._all_places, waiting_y=self._all_places).items():
         if prefix + k in state: state[prefix + k] = take(state[prefix + k])
     for k in ('lateral', 'target', 'weight', 'rows', 'waiting', 'waiting_y', 'known'):
@@ -553,7 +557,8 @@ def due(self:PlasticReadout)->bool:
 def validate(self:PlasticReadout):
     "Raise `ValueError` if the sums do not fit each other"
     R, n = len(self.lateral), int(self.counters[0])
-    if self.lateral.shape != (R, R) or len(self.target) != R or R and self.weight.shape != self.target.shape:
+    flat = self.target.ndim == self.weight.ndim == 2
+    if self.lateral.shape != (R, R) or not flat or len(self.target) != R or R and self.weight.shape != self.target.shape:
         raise ValueError('the sums of a readout do not fit each other')
     most = int(self.rows[0].max()) if self.rows.numel() else 0
     if self.rows.shape != (2, R) or R and int(self.rows.min()) < 0 or int(self.counters[1]) != most:

@@ -134,6 +134,7 @@ def _tensors(self:PlasticAnswer, brain, m, stored):
     yield 'majority', brain.majority.weight
     if not self.reads: return
     calm, storm = brain.readout.weight, brain.storm_readout
+    yield 'readable', brain._readable(max(r.known.shape[1] for r in brain._readouts))
     yield from (('calm', calm), ('storm', storm.weight if storm.fitted else 0*calm))
 
 @patch
@@ -172,7 +173,9 @@ def forward(self:PlasticAnswer,
     if self.recent is None: return votes[0]
     score = self._score(codes, in_storm) if self.reads else f.new_zeros(f.shape[0], 1)
     C = max(votes[0].shape[1], score.shape[1], self.recent.known.shape[1])
-    lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), widened(score, C)], 2), self.lasting)
+    near, score = widened(votes[1], C), widened(score, C)
+    if self.reads: score = score.where(widened(self.readable[None], C)[0], near)
+    lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), self.lasting)
     known = widened(self.recent.known, C)
     parts = torch.stack([lasting, *specialist(widened(self.recent(f), C), known, lasting)], -1)
     return candidates(parts, self.today, known[TODAY], self.trust) @ self.majority

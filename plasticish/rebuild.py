@@ -51,6 +51,24 @@ def _anew(self:Rebuild, r, gone):
         log.warning('forget: too little is left to subtract from; what was learned with memorize=False is lost')
     return worn or known and len(stored) < 2*len(gone)
 
+# %% ../nbs/workshop/rebuild.ipynb #Rebuild-_stop_waiting
+@patch
+def _stop_waiting(self:Rebuild, r, gone):
+    "Take items out of the rows that wait, if these are all that a readout has learned, and are stored; was it so?"
+    m, n = self.memory, int(r.counters[0])
+    its = self._by_readout(torch.arange(m.count, device=m.labels.device))[r is self.storm_readout][1]
+    its = its[m.ids[its].argsort()]
+    if not r.young or int(r.known[0].sum()) != n or not m.labels[its].equal(r.waiting_y[:n]): return False
+    stay = ~torch.isin(its, gone)
+    for b, none in ((r.waiting, 0), (r.waiting_y, -1)):
+        before_change(b)
+        rows = b[:n][stay]
+        b[:len(rows)], b[len(rows):n] = rows, none
+    r.note_(m.labels[gone], -1)
+    r.counters[0], r.counters[3] = stay.sum(), stay[:int(r.counters[3])].sum()
+    return True
+
+
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_retake
 @patch
 def _retake(self:Rebuild, r, slots, sign):

@@ -168,7 +168,7 @@ def short_of_memory(kind, neurons, spare, pipe):
     except MemoryError as e: said = str(e)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     want, n = newborn(), sum(learned)
-    for a, b in zip(*(torch.cat(r)[:n].split(learned) for r in ((x[:64], x, u), (y[:64], y, v)))): want.update_batch(a, b) if kind == 'triarchic' else want.train_step(a, b, phase='a')
+    for a, b in zip(*(torch.cat(r)[:n].split(learned) for r in ((x[:64], x, u), (y[:64], y, v)))): want.update_batch(a, b) if kind == 'triarchic' else want.train_step(a, b, 'plastic', phase='a')
     got = t.brain.state_dict()  # to rounding: with little memory the maths library may take another road
     differs = next((k for k, v in want.state_dict().items() if not torch.allclose(v.double(), got[k].double(), atol=1e-4)), None)
     pipe.send((said, differs, len(learned), n, t.history.n_rows))
