@@ -17,11 +17,11 @@ from plasticish.common import (
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
-    RIDGES, ROW_RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, class_error, directions,
-    firings,
+    RIDGES, ROW_RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, class_error,
+    directions, firings,
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
-from .distributed import all_rows, all_sum, check_rows, check_targets, my_slice
+from .distributed import all_rows, check_rows, check_targets, my_slice
 from .experts import ExpertPool, Majority, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
@@ -457,7 +457,7 @@ def _evidence(self:PlasticBrain, u, codes, own=None):
         score = mix(calm, storm, in_storm.sqrt())
     C = max(votes[0].shape[1], score.shape[1], self.recent.count.shape[1])
     near, score = widened(votes[1], C), widened(score, C)
-    if read: score = score.where(self._readable(C), near) # a class that no readout has met yet is seen by its neighbours
+    if read: score = score.where(self._readable(C), near) # no readout has met the others: their neighbours speak
     return torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), calm
 
 @patch
@@ -472,7 +472,7 @@ def _votes(self:PlasticBrain, u, own=None):
     m = self.memory
     if not m.count: return [m(u)]*2, None
     factor = 1.
-    if own is not None and m.metric is not None: u, factor = m.metric.left_out(u, m.labels[own], m._in_metric(own))
+    if own is not None and m.metric is not None: u, factor = m.metric.left_out(u, m.labels[own], self._in_metric(own))
     sim, slots = m._nearest(u, m.k_neighbors + (own is not None))
     if own is not None: # what leaves a row out drops it, or the last neighbour where it was not found
         sim = sim*factor
@@ -516,25 +516,6 @@ def flush(self:PlasticBrain):
     "Let the readouts take in the inputs that wait"
     for r in self._readouts: self._flush(r)
 
-@patch
-def _flush(self:PlasticBrain, r):
-    n = int(r.counters[0])
-    if not n: return
-    y, share, counted = r.waiting_y[:n], my_slice(n), int(r.counters[3])
-    _, codes = self._encode(r.waiting[:n][share], 'inference')
-    if codes:
-        h = torch.cat(codes, 1)
-        r.room_(h.shape[1], int(y.max()) + 1)
-        r.take_in_(h, y[share], n=n)
-        self._count(all_sum(firings(h[torch.arange(n)[share] >= counted])))
-    r.counters[0] = r.counters[3] = 0
-
-@patch
-def _count(self:PlasticBrain, fired):
-    "Let the layers know how often their neurons fired [R]"
-    if self.hebbian: return
-    for l, n in zip(self.brain, fired.split([l.n_readout_neurons for l in self.brain])): l.activity[:len(n)] += n
-
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_queue
 @patch
 def _queue(self:PlasticBrain, in_storm, f, y):
@@ -560,7 +541,7 @@ def _fit(self:PlasticBrain, r, ridges=()):
     rows = self._waiting_rows(r)
     if rows:
         ridges, counted = ROW_RIDGES, int(r.counters[3])
-        self._count(firings(rows[0][counted:]))
+        self._count(rows[0][counted:])
         r.counters[3] = r.counters[0]
     elif int(r.counters[2]) <= r.wait: ridges = RIDGES # the last penalty was chosen for few rows
     if r is not self.readout: return r.fit_(frozen, rows and rows[:2], ridges, rows)
@@ -570,12 +551,11 @@ def _fit(self:PlasticBrain, r, ridges=()):
     if first: self.drift.reset_() # until now it watched the vote, whose margins are wider
 
 @patch
-def _waiting_rows(self:PlasticBrain, r):
-    "Activities [n,R], labels [n] and products [n,n] of all rows of a readout, if all wait; else None"
-    n = int(r.counters[0])
-    if not r.young or not n or not self.brain: return None
-    h = torch.cat(self._encode(r.waiting[:n], 'inference')[1], 1).float()
-    return h, r.waiting_y[:n], (h @ h.T).double() # few rows can be fitted almost exactly
+def _count(self:PlasticBrain, h, total=lambda n: n):
+    "Let the layers know how often their neurons fired; `total` sums what all processes count"
+    if self.hebbian: return
+    fired = total(firings(h)).split([l.n_readout_neurons for l in self.brain])
+    for l, n in zip(self.brain, fired): l.activity[:len(n)] += n
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judges
 @patch
@@ -793,7 +773,8 @@ def _calibrated(self:PlasticBrain):
     then, last, known = self._calibration
     if last == fit and 10*(came - then) <= then: return known
     judges = self._judges(4096) if m.count else None
-    if judges is None or len(judges[0]) < 2: raise ValueError('predict_set: expected a brain that has stored two items or more')
+    if judges is None or len(judges[0]) < 2:
+        raise ValueError('predict_set: expected a brain that has stored two items or more')
     rows = self._waiting_rows(self.readout)
     slots, h, y = judges if rows or not fit else (t[m.ids[judges[0]] < came - waiting] for t in judges) # those taken in
     score = self.readout._fit_with(slice(None), float(self.readout.ridge), (h, y), rows)[3] if fit else None

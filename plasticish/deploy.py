@@ -104,6 +104,7 @@ class _RecentAnswer(nn.Module):
 class PlasticAnswer(nn.Module):
     "What a `PlasticBrain` answers, in tensors alone: features [B,D] -> class shares [B,C]"
     calm:Tensor; storm:Tensor # what the layers are read with
+    readable:Tensor # the classes in that [C]
     lasting:Tensor; today:Tensor; trust:Tensor # weights of the pools, and how far the second counts
     majority:Tensor # weights of the second pool and of its parts
     recent:_RecentAnswer|None # None where only the memory answers

@@ -362,12 +362,6 @@ def refresh(self:EpisodicMemoryBank):
         self.length[s] = self._lengths(self.values(s), self.temporary[s])
     self._faiss = None
 
-@patch
-def _in_metric(self:EpisodicMemoryBank, slots):
-    "Had the metric learned the items in these slots when it was last fitted? It learned the first calm ones: bool [n]"
-    calm, n = self.ids[:self.count][~self.temporary[:self.count]], int(self.metric.fitted)
-    return self.ids[slots] <= (calm.kthvalue(n).values if n < len(calm) else calm.max()) if n else torch.zeros_like(slots, dtype=torch.bool)
-
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_drop_from_index
 @patch
 def _drop_from_index(self:EpisodicMemoryBank, slots):

@@ -12,7 +12,7 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 from .common import Derived, before_change, log
-from .distributed import ranks
+from .distributed import all_sum, my_slice, ranks
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild
 class Rebuild(nn.Module):
@@ -27,6 +27,7 @@ class Rebuild(nn.Module):
     in_dim:int # width D of the features
     flush:Callable # lets the readouts take in the inputs that wait
     _encode:Callable # (features, mode) -> features after the layers, activities of every layer
+    _count:Callable # (activities, how those of all processes are summed): firings of every neuron
     _fit_readouts:Callable # solves for the weights
     _scores:Callable # (features, mode) -> answers
     _lesson:int = 0 # rows of the last lesson; 0 once a question of as many rows has followed
@@ -68,6 +69,37 @@ def _stop_waiting(self:Rebuild, r, gone):
     r.counters[0], r.counters[3] = stay.sum(), stay[:int(r.counters[3])].sum()
     return True
 
+
+# %% ../nbs/workshop/rebuild.ipynb #Rebuild-_flush
+@patch
+def _flush(self:Rebuild, r):
+    n = int(r.counters[0])
+    if not n: return
+    y, share, counted = r.waiting_y[:n], my_slice(n), int(r.counters[3])
+    _, codes = self._encode(r.waiting[:n][share], 'inference')
+    if codes:
+        h = torch.cat(codes, 1)
+        r.room_(h.shape[1], int(y.max()) + 1)
+        r.take_in_(h, y[share], n=n)
+        self._count(h[torch.arange(n)[share] >= counted], all_sum)
+    r.counters[0] = r.counters[3] = 0
+
+@patch
+def _waiting_rows(self:Rebuild, r):
+    "Activities [n,R], labels [n] and products [n,n] of all rows of a readout, if all wait; else None"
+    n = int(r.counters[0])
+    if not r.young or not n or not self.brain: return None
+    h = torch.cat(self._encode(r.waiting[:n], 'inference')[1], 1).float()
+    return h, r.waiting_y[:n], (h @ h.T).double() # few rows can be fitted almost exactly
+
+# %% ../nbs/workshop/rebuild.ipynb #Rebuild-_in_metric
+@patch
+def _in_metric(self:Rebuild, slots):
+    "Had the metric learned the items in these slots when it was last fitted? It learned the first calm ones: bool [n]"
+    m, n = self.memory, int(self.memory.metric.fitted)
+    calm = m.ids[:m.count][~m.temporary[:m.count]]
+    if not n: return torch.zeros_like(slots, dtype=torch.bool)
+    return m.ids[slots] <= (calm.kthvalue(n).values if n < len(calm) else calm.max())
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_retake
 @patch

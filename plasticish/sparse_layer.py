@@ -316,7 +316,7 @@ def left_out(self:PlasticMetric,
     "Each example as the metric would see it without it"
     n, count = self.count.sum(), self.count[y]
     a = max(self.shrinkage, self.dim / (self.dim + float(n)))
-    added = ((1 - a)/n * count/(count - 1)).where(learned & (count > 1), 0.).float()[:, None] # of d d' in the covariance
+    added = ((1 - a)/n * count/(count - 1)).where(learned & (count > 1), 0.).float()[:, None] # of d d'
     z, v = self.whiten(x), (x - self.class_means[y]) @ self.whitener.T
     added = added/(1 - added*v.square().sum(1, keepdim=True)).clamp(min=.01)
     along = (v*z).sum(1, keepdim=True)
