@@ -777,7 +777,7 @@ def _calibrated(self:PlasticBrain):
         raise ValueError('predict_set: expected a brain that has stored two items or more')
     rows = self._waiting_rows(self.readout)
     slots, h, y = judges if rows or not fit else (t[m.ids[judges[0]] < came - waiting] for t in judges) # those taken in
-    score = self.readout._fit_with(slice(None), float(self.readout.ridge), (h, y), rows)[3] if fit else None
+    score = self.readout._scores_left_out((h, y), rows) if fit else None
     here = slots[m.local_slots(slots)]
     if self.has_readout: shares = self.lasting(self._evidence_without(slots, score))
     else: shares = m.from_all(slots, self._votes(F.normalize(m.values(here), dim=1), here)[0][0])

@@ -399,13 +399,13 @@ def solve_rows(h:Tensor, # activities [n,R]
                G:Tensor, # products of the activities, h h' [n,n]
                n_classes:int, # C
                ridge:float # as in ridge_factor
-              )->tuple[Tensor, Callable]: # weights [R,C], and what gives the leverage [m] of activities [m,R]
+              )->tuple[Tensor, Callable]: # weights [R,C]; (products with h [m,n], squares [m]) -> leverage of activities [m]
     "Weights of a ridge regression, solved among the rows (Saunders, Gammerman & Vovk 1998)"
     n, R = h.shape
     L = ridge_factor(G, ridge*n/R)          # the same penalty, as a share of another mean diagonal
     penalty = ridge*G.diagonal().sum()/R
     weight = h.T @ torch.cholesky_solve(F.one_hot(y, n_classes).to(G), L).to(h)
-    def lever(q): return ((q.to(G).square().sum(1) - leverage(L, (q @ h.T).to(G)))/penalty).clamp(max=.9999).to(h)
+    def lever(products, square): return ((square - leverage(L, products))/penalty).clamp(max=.9999).to(h)
     return weight, lever
 
 # %% ../nbs/02_consolidation.ipynb #ridges
@@ -427,21 +427,28 @@ def fit_(self:PlasticReadout,
         return None
     free = slice(None) if frozen is None or not frozen.any() else ~frozen
     present = float(self.ridge) if rows else min(float(self.ridge), RIDGES[-1])
-    fits = [self._fit_with(free, r, judge, rows) for r in (ridges if judge else ()) or (present,)]
+    asked = _products(judge, rows)
+    fits = [self._fit_with(free, r, judge, rows, asked) for r in (ridges if judge else ()) or (present,)]
     _, ridge, weight, score = min(fits, key=lambda fit: fit[0])
     self.weight = weight
     self.ridge.fill_(ridge)
     return score
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_fit_with
+def _products(judge, rows):
+    "What leverage is computed from, the same for every ridge"
+    if not judge or not rows: return judge and judge[:1]
+    h, G = judge[0], rows[2]
+    return (h @ rows[0].T).to(G), h.to(G).square().sum(1)
+
 @patch
-def _fit_with(self:PlasticReadout, free, ridge, judge, rows=None):
+def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked):
     "Squared error of the examples left out, ridge, weights [R,C], and scores of the examples"
     if rows: weight, lever = solve_rows(*rows, max(self.weight.shape[1], int(rows[1].max()) + 1), ridge)
     else: weight, lever = self._solve_sums(free, ridge)
     if judge is None: return 0., ridge, weight, None
     h, y = judge
-    score = left_out(lever(h), h @ weight, y)
+    score = left_out(lever(*asked), h @ weight, y)
     return float((score - F.one_hot(y, score.shape[1])).square().sum(1).mean()), ridge, weight, score
 
 @patch
@@ -454,6 +461,11 @@ def _solve_sums(self:PlasticReadout, free, ridge):
     L = ridge_factor(A, ridge)
     weight[free] = torch.cholesky_solve(b, L)
     return weight, lambda h: leverage(L, h[:, free]).clamp(max=.99) # nearer to 1, rounding decides
+
+@patch
+def _scores_left_out(self:PlasticReadout, judge, rows=None):
+    "Scores [n,C] of these activities and labels, each left out; `rows` as in `fit_`"
+    return self._fit_with(slice(None), float(self.ridge), judge, rows, _products(judge, rows))[3]
 
 # %% ../nbs/02_consolidation.ipynb #packed
 def packed(G:Tensor # [R,R]
