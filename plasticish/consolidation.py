@@ -399,7 +399,7 @@ def solve_rows(h:Tensor, # activities [n,R]
                G:Tensor, # products of the activities, h h' [n,n]
                n_classes:int, # C
                ridge:float # as in ridge_factor
-              )->tuple[Tensor, Callable]: # weights [R,C]; (products with h [m,n], squares [m]) -> leverage of activities [m]
+              )->tuple[Tensor, Callable]: # weights [R,C]; of products with h [m,n] and squares [m]: leverage [m]
     "Weights of a ridge regression, solved among the rows (Saunders, Gammerman & Vovk 1998)"
     n, R = h.shape
     L = ridge_factor(G, ridge*n/R)          # the same penalty, as a share of another mean diagonal
@@ -437,7 +437,7 @@ def fit_(self:PlasticReadout,
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_fit_with
 def _products(judge, rows):
     "What leverage is computed from, the same for every ridge"
-    if not judge or not rows: return judge and judge[:1]
+    if not judge or not rows: return judge and judge[:1] # sums ask for the activities themselves
     h, G = judge[0], rows[2]
     return (h @ rows[0].T).to(G), h.to(G).square().sum(1)
 

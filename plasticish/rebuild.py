@@ -69,7 +69,6 @@ def _stop_waiting(self:Rebuild, r, gone):
     r.counters[0], r.counters[3] = stay.sum(), stay[:int(r.counters[3])].sum()
     return True
 
-
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_flush
 @patch
 def _flush(self:Rebuild, r):
