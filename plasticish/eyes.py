@@ -15,7 +15,6 @@ from fastcore.basics import patch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
-from torchvision.transforms import v2
 from plasticish.common import (
     IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels,
     check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
@@ -33,16 +32,18 @@ def image_transform(
     size: int,  # side of the square the eyes look at, in pixels
     mean=IMAGENET_MEAN,  # channel means, in 0–1 units
     std=IMAGENET_STD,  # channel standard deviations
-) -> v2.Compose:  # PIL image or uint8 tensor [..., 3, H, W] -> float32 [..., 3, size, size]
+) -> Callable:  # PIL image or uint8 tensor [..., 3, H, W] -> float32 [..., 3, size, size]
     "Resize, centre-crop, scale to 0–1 and normalise"
+    from torchvision.transforms import v2 # late: it takes longer than torch
     return v2.Compose([v2.ToImage(), v2.Resize(size, antialias=True), v2.CenterCrop(size),
                        v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std), v2.ToPureTensor()])
 
 # %% ../nbs/00_eyes.ipynb #inverted
 def inverted(
     transform,  # preprocessing of the calm image
-) -> v2.Compose:
+) -> Callable:
     "The same preprocessing of the colour-inverted image (a storm)"
+    from torchvision.transforms import v2
     return v2.Compose([v2.ToImage(), v2.RandomInvert(p=1.), transform])
 
 # %% ../nbs/00_eyes.ipynb #ImageArray
@@ -131,13 +132,14 @@ def open_image(
     except Exception as e: raise ValueError(f"{path}: expected an image file, could not decode it ({e})") from None
 
 # %% ../nbs/00_eyes.ipynb #_open_together
-_STEPS = v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype, v2.Normalize, v2.ToPureTensor
 _SMALL = 2**14  # pixels of an image that is preprocessed together with others
 
 def _row_by_row(transform):
     "Whether `transform` is known to give each image of a batch what it gives it alone"
+    from torchvision.transforms import v2
     if isinstance(transform, v2.RandomInvert): return transform.p == 1
-    if not isinstance(transform, v2.Compose): return isinstance(transform, _STEPS)
+    if not isinstance(transform, v2.Compose):
+        return isinstance(transform, (v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype, v2.Normalize, v2.ToPureTensor))
     return isinstance(transform.transforms[0], v2.ToImage) and all(map(_row_by_row, transform.transforms))
 
 def _open_together(files, idx):

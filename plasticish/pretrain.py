@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.transforms import v2
 from .common import log
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, SmallResNet, open_image
 
@@ -100,6 +99,7 @@ def train_eyes(
     start, gen = time.time(), torch.Generator().manual_seed(seed)
     torch.manual_seed(seed); torch.set_flush_denormal(True)
     (x, y), (xv, yv) = read_sheets(data_root, 'train'), read_sheets(data_root, 'val')
+    from torchvision.transforms import v2
     norm = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
     body = net or SmallResNet()
     width = body.eval()(torch.zeros(1, 3, 32, 32)).shape[1]

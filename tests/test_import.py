@@ -3,9 +3,9 @@ import json
 import subprocess
 import sys
 
-HEAVY = {'matplotlib', 'pandas', 'sklearn', 'scipy', 'ipywidgets', 'IPython', 'fastapi', 'uvicorn', 'faiss', 'tensorboard'}
+HEAVY = {'torchvision', 'matplotlib', 'pandas', 'sklearn', 'scipy', 'ipywidgets', 'IPython', 'fastapi', 'uvicorn', 'faiss', 'tensorboard'}
 STEPS = [
-    'import torch, torchvision',
+    'import torch',
     'import plasticish',
     'from plasticish import PlasticVisualizer',
     'for name in plasticish.__all__: getattr(plasticish, name)',
