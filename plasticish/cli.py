@@ -7,8 +7,14 @@ __all__ = ['EXPLAINED', 'RunResult', 'run', 'plasticish_demo', 'plasticish_run',
            'plasticish_learn', 'plasticish_ask', 'plasticish_forget', 'plasticish_info', 'plasticish_export',
            'plasticish_dashboard', 'main']
 
+# %% ../nbs/workshop/cli.ipynb #import-os
+import os
+
+# %% ../nbs/workshop/cli.ipynb #wait-asleep
+os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+
 # %% ../nbs/workshop/cli.ipynb #imports
-import argparse, functools, importlib, importlib.util, inspect, json, os, random, shlex, subprocess, sys, tempfile, time
+import argparse, functools, importlib, importlib.util, inspect, json, random, shlex, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
