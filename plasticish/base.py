@@ -153,10 +153,10 @@ def ask(self:Brain,
 
 # %% ../nbs/workshop/base.ipynb #Brain-followed
 @patch
-def _followed(self:Brain, lasting, scores):
+def _followed(self:Brain, lasting, recent):
     "The answer, and those it is made of: the lasting one, each timescale's and their pool's [B,C,2+L]"
-    known = widened(self.recent.known, lasting.shape[1])
-    parts = torch.stack([lasting, *specialist(widened(scores, lasting.shape[1]), known, lasting)], -1)
+    scores, known = (widened(t, lasting.shape[1]) for t in recent)
+    parts = torch.stack([lasting, *specialist(scores, known, lasting)], -1)
     answers = candidates(parts, self.today.weight, known[TODAY], self.today.trust)
     return self.majority(answers), answers
 

@@ -681,9 +681,10 @@ def codes(self:RecentReadouts,
 def forward(self:RecentReadouts,
             f:Tensor, # features [B,D]
             seen:tuple|None=None # as in `codes`
-           )->Tensor: # class scores, positive [L,B,C]
-    "What each timescale says"
-    return sharpened(self.codes(f, seen) @ self.weight, self.direct)
+           )->tuple[Tensor, Tensor]: # class scores, positive, and how well each class is known, from 0 to 1 [L,B,C]
+    "What each timescale says, and how far it should be heard"
+    h = self.codes(f, seen)
+    return sharpened(h @ self.weight, self.direct), self.known[:, None]*familiarity(h, *self._compared)[:, None]
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-names
 @patch(as_prop=True)
@@ -742,11 +743,10 @@ def _read(self:RecentReadouts, h, y):
 @patch
 def _fit_(self:RecentReadouts):
     "Weights of all timescales, from the sums and the rows that wait"
-    (L, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
+    (_, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
     h, hot = self._read(self.codes(self.waiting[:n]), self.waiting_y[:n])
     if n:
-        inverse = derived(self, '_inverse', lambda L: torch.cholesky_inverse(L)*self.reads[:, :, None], L)
-        U = inverse @ h.T                                                    # [L,R,n]
+        U = self._inverses() @ h.T                                           # [L,R,n]
         off = torch.linalg.solve(h @ U + self.fade[:, 1:n + 1].diag_embed(), hot - h @ weight)
         weight = weight + U @ off
     count = self.count*self.fade[:, n:n + 1] + self.fade[:, :n].flip(1) @ hot
@@ -766,6 +766,34 @@ def _regularised(self:RecentReadouts):
     mean = diagonal.sum(1, keepdim=True)/self.reads.sum(1, keepdim=True)
     diagonal += self.ridge*mean.clamp(min=1/self.waiting.shape[1])
     return A
+
+# %% ../nbs/02_consolidation.ipynb #familiarity
+def familiarity(h:Tensor, # what the readouts read [B,R]
+                inverse:Tensor, # of the sums of the longest timescale, and of today's [2,R,R]
+                usual:Tensor # ratio of their leverages of today's rows, today's above
+               )->Tensor: # [B], from 0 to 1
+    "How far today's rows show inputs like these: 1 if they are as usual today as they have long been"
+    long, today = ((h @ inverse)*h).sum(2).clamp(min=1e-12)
+    return (usual*long/today).clamp(max=1)**3
+
+# %% ../nbs/02_consolidation.ipynb #RecentReadouts-_compared
+@patch(as_prop=True)
+def _compared(self:RecentReadouts):
+    "What `familiarity` compares by: inverse sums [2,R,R], and the usual ratio of the leverages"
+    return derived(self, '_usual', self._compare, self.lateral)
+
+@patch
+def _compare(self:RecentReadouts, lateral):
+    inverse = self._inverses()[:2]
+    own = ((inverse*lateral[1]).sum((1, 2))/self.count[1].sum().clamp(min=1)).clamp(1e-6, .95)
+    long, today = own/(1 - own)             # as if the sums did not hold the rows
+    return inverse, today/long
+
+@patch
+def _inverses(self:RecentReadouts):
+    "Of the regularised sums [L,R,R], as far as each timescale reads"
+    L, _ = derived(self, '_solved', self._solved_sums, self.lateral, self.target)
+    return derived(self, '_inverse', lambda L: torch.cholesky_inverse(L)*self.reads[:, :, None], L)
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-widen_
 @patch

@@ -16,7 +16,9 @@ from plasticish.brain import (
     NEAR, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix,
 )
 from .common import in_turn, write_atomic
-from .consolidation import CoreWeights, EvidenceCore, RecentReadouts, blended, sharpened, uncompressed
+from plasticish.consolidation import (
+    CoreWeights, EvidenceCore, RecentReadouts, blended, familiarity, sharpened, uncompressed,
+)
 from .experts import TODAY, candidates, log_shares, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
@@ -80,7 +82,7 @@ class _LayerAnswer(nn.Module):
 # %% ../nbs/workshop/deploy.ipynb #_RecentAnswer
 class _RecentAnswer(nn.Module):
     "`RecentReadouts` that have stopped learning"
-    weight:Tensor; known:Tensor
+    weight:Tensor; known:Tensor; inverse:Tensor; usual:Tensor
 
     def __init__(self,
                  recent:RecentReadouts,
@@ -89,16 +91,18 @@ class _RecentAnswer(nn.Module):
         super().__init__()
         self.power, self.direct = recent.power, recent.direct
         self.encoder = StoredRows(recent.encoder.cpu().clone(), precision)
-        for name in ('weight', 'known'): self.register_buffer(name, getattr(recent, name).cpu().clone())
+        kept = dict(zip(('weight', 'known', 'inverse', 'usual'), (recent.weight, recent.known, *recent._compared)))
+        for name, b in kept.items(): self.register_buffer(name, b.cpu().clone())
 
     def forward(self,
                 f:Tensor # features [B,D]
-               )->Tensor: # class scores, positive [L,B,C]
-        "What each timescale says"
+               )->tuple[Tensor, Tensor]: # class scores, positive, and how well each class is known [L,B,C]
+        "What each timescale says, and how far it should be heard"
         u = F.normalize(f, dim=1)
         h = self.encoder(blended(u, self.power)).relu()
         if self.direct: h = torch.cat([h, uncompressed(u, self.power)], 1)
-        return sharpened(h @ self.weight, self.direct)
+        known = self.known[:, None]*familiarity(h, self.inverse, self.usual)[:, None]
+        return sharpened(h @ self.weight, self.direct), known
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer
 class PlasticAnswer(nn.Module):
@@ -177,8 +181,8 @@ def forward(self:PlasticAnswer,
     near, score = widened(votes[1], C), widened(score, C)
     if self.reads: score = score.where(widened(self.readable[None], C)[0], near)
     lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), self.lasting)
-    known = widened(self.recent.known, C)
-    parts = torch.stack([lasting, *specialist(widened(self.recent(f), C), known, lasting)], -1)
+    scores, known = (widened(t, C) for t in self.recent(f))
+    parts = torch.stack([lasting, *specialist(scores, known, lasting)], -1)
     return candidates(parts, self.today, known[TODAY], self.trust) @ self.majority
 
 @patch
@@ -232,8 +236,8 @@ def forward(self:TriarchicAnswer,
     idx, val = idx[:, :self.k], code_values(top[:, :self.k], top[:, -1:])
     own = own_classes(self.label[idx], top[:, :self.k], self.readout.shape[1])
     lasting = (self._read(idx, val) + own).softmax(1)
-    known = widened(self.recent.known, lasting.shape[1])
-    parts = torch.stack([lasting, *specialist(widened(self.recent(f), lasting.shape[1]), known, lasting)], -1)
+    scores, known = (widened(t, lasting.shape[1]) for t in self.recent(f))
+    parts = torch.stack([lasting, *specialist(scores, known, lasting)], -1)
     return (candidates(parts, self.today, known[TODAY], self.trust) @ self.majority).clamp(min=1e-12).log()
 
 @patch

@@ -142,11 +142,10 @@ TODAY = 1 # the timescale that says which classes today's rows show
 
 # %% ../nbs/workshop/experts.ipynb #specialist
 def specialist(scores:Tensor, # of an expert that forgets, not negative [...,B,C]
-               known:Tensor, # how well it knows each class, from 0 to 1 [...,C]
+               known:Tensor, # how well it knows each class, from 0 to 1 [C] or, of each input, [...,B,C]
                lasting:Tensor # answer of the parts that do not forget [B,C]
               )->Tensor: # class shares [...,B,C]
     "What an expert says that leaves the classes it does not know to the lasting answer"
-    known = known[..., None, :]
     own = scores * known
     own = own / own.sum(-1, keepdim=True).clamp(min=1e-9)
     return (1 - known)*lasting + own*(known*lasting).sum(-1, keepdim=True)
@@ -154,7 +153,7 @@ def specialist(scores:Tensor, # of an expert that forgets, not negative [...,B,C
 # %% ../nbs/workshop/experts.ipynb #followed
 def followed(parts:Tensor, # shares by the parts that do not forget, and by each specialist [B,C,1+L]
              weight:Tensor, # of each [1+L]
-             known:Tensor, # how well today's rows show each class [C]
+             known:Tensor, # how well today's rows show each class [C] or, of each input, [B,C]
              trust:Tensor # in the pool, from 0 to 1
             )->Tensor: # class shares [B,C]
     "The lasting answer, with what it gives to today's classes shared out by the pool"
