@@ -38,7 +38,7 @@ class VoteConfig:
     temperature:float|None = .07 # of the vote; None: the published weights
     shrinkage:float|None = .01 # of the plastic metric; None: plain cosine
     repeats:bool = False # do examples that are stored already, to the bit, teach again?
-    memory:dict|None = None # `policy`, and settings of `BankConfig`, such as storage
+    memory:Any = None # how keys are kept: a `BankConfig`, or a dict of such settings, which may hold `policy` too
 
     def published(self):
         "The same with the published features and vote"
@@ -229,6 +229,11 @@ def alarm(self:Brain)->bool:
     "Has the world changed, as far as labels or inputs tell?"
     return any(a.alarm for a in self._alarms().values())
 
+@patch(as_prop=True)
+def _weather(self:Brain)->str:
+    "What the alarms say, in a word or two"
+    return 'storm' if self.drift.alarm else 'inputs have changed' if self.inputs.alarm else 'calm'
+
 @patch
 @in_turn
 def changes(self:Brain)->list: # of dicts: start, end (row or None), kind, evidence
@@ -252,6 +257,10 @@ def observe(self:Brain,
         return self.answer(f[own])
     known = lambda u: all_rows(self.answer(u[my_slice(len(u))]))[0]
     return self.shift.follow_(u, known, means, metric.whiten)[own]
+
+@patch
+def _drop_caches(self:Brain):
+    for name in '_calibration', '_usual': self.__dict__.pop(name, None)
 
 @patch
 def _usual_distances(self:Brain):

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
-    before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
+    before_change, check_count, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
@@ -285,7 +285,7 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons per layer
-                 sparsity_k:int=128, # winners per input; used by encoders that learn or open gates alone
+                 sparsity_k:int=128, # winners per input, or all of a smaller layer; used by encoders that learn or open gates alone
                  num_layers:int|None=None, # layers at first; None: one, or four if `published`
                  memory_size:int=60000, # capacity of the memory
                  k_neighbors:int=50, # neighbours per query
@@ -304,6 +304,8 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
         super().__init__()
         vote, readout = plastic_settings(published, vote, readout, moved)
         if num_layers is None: num_layers = 4 if published else 1
+        check_count(hidden_dim, 'hidden_dim')
+        if sparsity_k == 128: sparsity_k = min(128, hidden_dim)
         check_settings(hidden_dim, in_dim=in_dim, hidden_dim=hidden_dim, sparsity_k=sparsity_k, num_layers=num_layers,
                        num_classes=num_classes, lr_brain=lr_brain, power=vote.power, n_neurons=readout.n_neurons,
                        eval_batch=readout.eval_batch, device=device, eyes=eyes, precision=precision)
@@ -338,7 +340,8 @@ def _warn_of_idle(self:PlasticBrain):
 def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     D, C = self.in_dim, self.num_classes or 0
     metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device=device)
-    settings = dict(temperature=vote.temperature, policy='ring' if self.published else 'balanced') | (vote.memory or {})
+    given = vars(vote.memory) if isinstance(vote.memory, BankConfig) else vote.memory or {}
+    settings = dict(temperature=vote.temperature, policy='ring' if self.published else 'balanced') | given
     settings = dict(storage='bfloat16' if self._low(device) and settings.get('path') is None else 'float32') | settings
     own = {k: settings.pop(k) for k in ('temperature', 'policy') if k in settings}
     store = BankConfig(**settings)
@@ -563,11 +566,12 @@ def _judges(self:PlasticBrain, n=512):
     "Stored rows by which the lasting parts are judged: slots, activities [n,R] and labels; None if there are too few"
     m = self.memory
     calm = (~m.temporary[:m.count] & (m.ids[:m.count] >= max([l.first_id for l in self.brain], default=0))).nonzero()
-    if not len(calm) or not self.brain: return None
+    if not len(calm): return None
     slots = calm[balanced_rows(m.labels[calm[:, 0]], n, len(calm)), 0]
     here = slots[m.local_slots(slots)]
     codes = self._encode(m.values(here), 'inference')[1]
-    return slots, m.from_all(slots, torch.cat(codes, 1).float()), m.labels[slots]
+    h = torch.cat(codes, 1).float() if codes else m.values(here[:0]).new_zeros(len(here), 0)
+    return slots, m.from_all(slots, h), m.labels[slots]
 
 @patch
 def _weigh(self:PlasticBrain, slots, y, score):
@@ -767,28 +771,33 @@ def _lasting_answer(self:PlasticBrain, f):
     return self._votes(F.normalize(out if self.published else f, dim=1))[0][0]
 
 @patch
+def _left_out_scores(self:PlasticBrain, judges):
+    "The readout's scores of stored rows in calm, each as if it had not been learned [n,C]"
+    m, r, (slots, h, y) = self.memory, self.readout, judges
+    rows, waiting = self._waiting_rows(r), int(r.counters[0])
+    score = r._scores_left_out((h, y), rows)
+    if rows or not waiting: return score
+    calm = m.ids[:m.count][~m.temporary[:m.count]]              # the sums have not seen the last of these
+    waits = m.ids[slots] >= calm.topk(min(waiting, len(calm))).values[-1]
+    return torch.where(waits[:, None], widened(h @ r.weight, score.shape[1]), score)
+
+@patch
 def _calibrated(self:PlasticBrain):
     "How strange the true class of stored rows looks, each left out [n], and their labels [n]"
-    m, (waiting, _, fit, _), came = self.memory, self.readout.counters.tolist(), int(self.memory.counters[2])
+    m, fit, came = self.memory, int(self.readout.counters[2]), int(self.memory.counters[2])
     then, last, known = self._calibration
     if last == fit and 10*(came - then) <= then: return known
     judges = self._judges(4096) if m.count else None
     if judges is None or len(judges[0]) < 2:
         raise ValueError('predict_set: expected a brain that has stored two items or more')
-    rows = self._waiting_rows(self.readout)
-    slots, h, y = judges if rows or not fit else (t[m.ids[judges[0]] < came - waiting] for t in judges) # those taken in
-    score = self.readout._scores_left_out((h, y), rows) if fit else None
+    slots, _, y = judges
+    score = self._left_out_scores(judges) if fit else None
     here = slots[m.local_slots(slots)]
     if self.has_readout: shares = self.lasting(self._evidence_without(slots, score))
     else: shares = m.from_all(slots, self._votes(F.normalize(m.values(here), dim=1), here)[0][0])
     known = 1 - shares.gather(1, y[:, None])[:, 0], y
     self._calibration = came, fit, known
     return known
-
-# %% ../nbs/05_brain.ipynb #PlasticBrain-_drop_caches
-@patch
-def _drop_caches(self:PlasticBrain):
-    for name in '_calibration', '_usual': self.__dict__.pop(name, None)
 
 # %% ../nbs/05_brain.ipynb #Brain-_watched
 @patch
@@ -846,6 +855,7 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
 def _load_from_state_dict(self:TriarchicBrain, state, prefix, *args):
     new = lambda: TriarchicBrain(self.in_size, 1, self.out_size, 1, parts=TriarchicConfig(power=self.power))
     if self.has_readout: complete_(state, prefix, new, ('recent', 'today', 'majority'))
+    self._drop_caches()
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-validate
@@ -975,7 +985,7 @@ def _facts(self:PlasticBrain):
     return dict(features=self.in_dim, layers=f'{self.num_layers} of {neurons} neurons' if sizes else 'none',
                 **{'frozen': frozen} if frozen else {}, classes=self.num_classes or f'{self.memory.n_classes}, open',
                 memory=f'{self.memory.count:,} of {self.memory.memory_size:,}',
-                state='storm' if self.drift.alarm else 'calm')
+                state=self._weather)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_facts
 @patch
@@ -983,4 +993,4 @@ def _facts(self:TriarchicBrain):
     used = f'{self.hidden_size:,}'
     if hasattr(self.base, 'wins'): used = f'{int((self.base.wins > 0).sum()):,} of {used} in use'
     return dict(features=self.in_size, neurons=used, winners=self.sparsity_k, classes=self.out_size,
-                core=type(self.core).__name__, state='storm' if self.drift.alarm else 'calm')
+                core=type(self.core).__name__, state=self._weather)

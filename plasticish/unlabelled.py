@@ -113,6 +113,7 @@ def answer(self:InputShift,
     d = self.shift
     shares, own = known(u - d), (self.moved - self.count[:, None]*d)/(self.count[:, None] + self.inertia)
     far = torch.cdist(whiten(u - d), whiten(means + own)).square()
+    shares = F.pad(shares, (0, max(0, len(means) - shares.shape[1]))) # the highest class may be forgotten
     score = (shares + 1e-6).log()
     score[:, :len(means)] -= far/(2*self.temperature)
     return score.softmax(1)
