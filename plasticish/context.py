@@ -281,8 +281,10 @@ def _take_(self:DriftDetector, m, y):
     "Take in the ranks of a few rows; without an alarm their margins are kept"
     at, calm = self.place[y], not self.alarm
     alike = y if calm else torch.arange(len(y)) # in an alarm no row is part of the past of another
-    self.bet_(mid_rank(m, alike, self.past[at], self.count[at]))
-    if calm and not self.alarm: self._keep_(m, at, self.count[at] + (y[:, None] == y).tril(-1).sum(1))
+    before = self.count[at] + (alike[:, None] == alike).tril(-1).sum(1)
+    ranked = before > 0                       # the first row of a class tells nothing
+    if ranked.any(): self.bet_(mid_rank(m, alike, self.past[at], self.count[at])[ranked])
+    if calm and not self.alarm: self._keep_(m, at, before)
 
 # %% ../nbs/03_context.ipynb #DriftDetector-keep_
 @patch
