@@ -798,6 +798,7 @@ def teach(
 ) -> dict:  # learned, known, corrected: rows
     "Learn what is not stored yet; what is stored under another label moves to the new one"
     f = _seeing(brain, 'the brain')(x) if x.ndim == 4 else x
+    if len(names) != len(f): raise ValueError(f'names: expected one per row, {len(f)}, got {len(names)}')
     labels = [class_index(brain, n) for n in names]
     same = stored_as(brain, f)
     wrong = [(row, i) for row, i, label in same if label != labels[row]]

@@ -68,12 +68,20 @@ def append(self:Journal,
 
 # %% ../nbs/workshop/serve.ipynb #Journal-lessons
 @patch
-def lessons(self:Journal, width:int): # of the features
-    "The batches that the checkpoint does not hold: (features [B,D], class names, phase)"
-    for line in self.todo:
-        x = torch.from_numpy(np.frombuffer(base64.b64decode(line['x']), np.float32).reshape(-1, width).copy())
-        yield check_features(x, width), list(map(str, line['names'])), str(line['phase'])
-    self.todo = []
+def replay(self:Journal,
+    width:int, # of the features
+    learn, # called with features [B,D], class names and phase of each batch
+)->int: # lessons learned
+    "Learn the batches that the checkpoint does not hold; one that cannot be learned is left out, and logged"
+    n, todo, self.todo = 0, self.todo, []
+    for line in todo:
+        try:
+            x = torch.from_numpy(np.frombuffer(base64.b64decode(line['x']), np.float32).reshape(-1, width).copy())
+            learn(check_features(x, width), list(map(str, line['names'])), str(line['phase']))
+        except (ValueError, TypeError, LookupError) as e:
+            log.warning('%s: line %s cannot be learned and is left out: %s', self.path, line['n'], e)
+        else: n += len(x)
+    return n
 
 @patch
 def clear(self:Journal):
@@ -86,10 +94,9 @@ def learn_journal(
 ):
     "Teach a brain what a service had confirmed when it was killed, so that no command goes past it"
     journal = Journal(path, (brain.origin or {}).get('journal', 0))
-    lessons = list(journal.lessons(brain.in_dim))
-    for x, names, phase in lessons: teach(brain, x, names, phase=phase)
-    if lessons:
-        note(brain, f'learned {sum(len(x) for x, *_ in lessons)} lessons of a service that was killed')
+    n = journal.replay(brain.in_dim, lambda x, names, phase: teach(brain, x, names, phase=phase))
+    if n:
+        note(brain, f'learned {n} lessons of a service that was killed')
         brain.origin |= dict(journal=journal.n)
 
 # %% ../nbs/workshop/serve.ipynb #Service
@@ -127,13 +134,13 @@ def _open(self:Service, device):
     "Load the brain, and learn what the journal holds"
     self.brain, _, self.settings = load_run(self.folder, device)
     self.journal = Journal(self.folder/'journal.jsonl', (self.brain.origin or {}).get('journal', 0))
-    for lesson in self.journal.lessons(self.brain.in_dim): self._learn(*lesson)
+    self.journal.replay(self.brain.in_dim, self._learn)
 
 @patch
 def _learn(self:Service, x, names, phase, few=10):
     "Teach a batch; where a class has few examples, the readout is due"
-    self.since += len(x)
     done = teach(self.brain, x, names, self.mode, phase)
+    self.since += len(x)
     m = self.brain.memory
     counts = torch.bincount(m.labels[:m.count], minlength=len(names) + m.n_classes)
     self.fit_due |= bool(min(counts[class_index(self.brain, n)] for n in set(names)) <= few)
@@ -265,13 +272,19 @@ def look(self:Service,
     return eyes(eyes.transform(img)[None])
 
 # %% ../nbs/workshop/serve.ipynb #Service-predict
+def _one_row(x, brain):
+    "Validate the features of one question or lesson [1,D]; raises `TypeError` or `ValueError`"
+    x = check_features(x, brain.in_dim, 'features')
+    if len(x) != 1: raise ValueError(f'features: expected one row, got {len(x)}')
+    return x
+
 @patch
 def predict(self:Service,
     x:torch.Tensor, # features [1,D]
     alpha:float|None=None # also name the set that misses the class for such a share of the rows at most
 )->dict: # label, score, scores, because, ticket, and with alpha: set
     "The answer to one question"
-    x = check_features(x, self.brain.in_dim, 'features')
+    x = _one_row(x, self.brain)
     if not self.brain.memory.count: raise ValueError('brain: expected one that has learned something; teach it first')
     said, ticket = answer_all(self.brain, x, self.neighbours)[0], secrets.token_hex(8)
     if alpha is not None: said['set'] = self._set(x, alpha, [*said['scores']])
@@ -311,7 +324,7 @@ def teach(self:Service,
     if x is None:
         if ticket not in self.tickets: raise UnknownTicket('ticket: unknown or too old; send the image or the features')
         x, said = self.tickets[ticket]
-    x = check_features(x, self.brain.in_dim, 'features')
+    x = _one_row(x, self.brain)
     if self.brain.num_classes is not None: class_index(self.brain, label)
     done = self._submit(dict(x=x, label=label))
     self.tickets.pop(ticket, None)
