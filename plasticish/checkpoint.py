@@ -462,6 +462,15 @@ def check_names(
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
         raise ValueError(f'classes: expected a list of different names, got {names!r:.60}')
 
+def check_text(
+    text:str, # name of a class or a phase
+    name:str, # argument name for the error
+)->str: # the same
+    "Raise `ValueError` for half a character, which no page, file or answer can hold"
+    try: text.encode()
+    except UnicodeEncodeError: raise ValueError(f'{name}: expected whole characters, got {text!r}') from None
+    return text
+
 # %% ../nbs/workshop/checkpoint.ipynb #_check_about
 _ABOUT = dict(kind=str, settings=dict, classes=list | None, eyes=dict | None, origin=dict | None)
 

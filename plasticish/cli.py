@@ -24,8 +24,8 @@ from fastcore.docments import docments
 from .base import Brain
 from .brain import PlasticBrain
 from plasticish.checkpoint import (
-    _config, _is_of, check_names, checkpoint_run, folder_lock, list_checkpoints, most_bytes, now, peek, read_checkpoint,
-    remove_run, run_files,
+    _config, _is_of, check_names, check_text, checkpoint_run, folder_lock, list_checkpoints, most_bytes, now, peek,
+    read_checkpoint, remove_run, run_files,
 )
 from plasticish.common import (
     Table, check_count, check_plain, digest, figure_style, progress_bar, read_json, read_plain, write_text_atomic,
@@ -129,6 +129,7 @@ def run_data(
 ) -> tuple:  # (dict of train and test data sets, dict of phase name -> class indices, where it came from)
     "Images and phases by name; raises `ValueError` or `FileNotFoundError`"
     splits, source, own = _source(data, data_root, transform, on_error, white)
+    for name in splits['train'].classes: check_text(name, 'data')
     chosen = parse_phases(phases) if phases else own
     splits = {k: splits[k] for k in ('train', 'test')}
     return splits, {k: class_indices(v, splits['train'].classes) for k, v in chosen.items()}, source
@@ -782,6 +783,7 @@ def class_index(
     names = brain.classes if brain.classes is not None else [str(c) for c in range(brain.memory.n_classes)]
     if name in names: return names.index(name)
     if not isinstance(name, str) or not name.strip(): raise ValueError(f'label: expected a name, got {name!r}')
+    check_text(name, 'label')
     if brain.num_classes is not None:
         raise ValueError(f'label: expected one of {", ".join(names)}, for this brain was made for {brain.num_classes} '
                          f'classes, got {name!r}; begin a new brain')
@@ -852,7 +854,7 @@ def learn_images(
     progress: bool = False,  # show a bar
 ) -> dict:  # classes: class -> learned, corrected, known; phase; skipped: no images; tests: test pictures left out
     "Teach the brain in a folder more images; raises `ValueError`, and then it is as it was"
-    pairs, phase, is_test = pictures_of(sources, label), phase or f'learned {now()}', _of_test(out)
+    pairs, phase, is_test = pictures_of(sources, label), check_text(phase, 'phase') or f'learned {now()}', _of_test(out)
     told, skipped, tests = {}, [], [str(f) for f, _ in pairs if is_test(f)]
     names = {f: n for f, n in random.Random(0).sample(pairs, len(pairs)) if not is_test(f)}
     with changing(out, device) as (brain, settings), progress_bar(progress, total=len(names), unit='img') as bar:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from .checkpoint import folder_lock
+from .checkpoint import check_text, folder_lock
 from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, note, teach
 from plasticish.common import (
     check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
@@ -319,6 +319,7 @@ def teach(self:Service,
 )->dict: # label, items
     "Learn one right answer; when this returns, it is on the disk"
     if not isinstance(label, str) or not label.strip(): raise ValueError(f'label: expected a class name, got {label!r}')
+    check_text(label, 'label')
     if (x is None) == (not ticket): raise ValueError('expected either a ticket or features or an image')
     said = None
     if x is None:
