@@ -671,6 +671,12 @@ def _open_images(images, eyes, white, on_error):
                 batch.append((p, str(e)))
         yield batch
 
+def names_of(
+    brain: PlasticBrain,  # with names of its own, or none
+) -> list:  # str
+    "What the classes of a brain are called: their numbers where nobody named them"
+    return brain.classes or [str(c) for c in range(brain.memory.n_classes)]
+
 def answer_all(
     brain: PlasticBrain,  # what is asked
     x: torch.Tensor,  # images or features
@@ -780,7 +786,7 @@ def class_index(
     name: str,  # of a class
 ) -> int:  # its label
     "The label of a class name, which a brain with open labels may not know yet; raises `ValueError`"
-    names = brain.classes if brain.classes is not None else [str(c) for c in range(brain.memory.n_classes)]
+    names = names_of(brain)
     if name in names: return names.index(name)
     if not isinstance(name, str) or not name.strip(): raise ValueError(f'label: expected a name, got {name!r}')
     check_text(name, 'label')
@@ -960,8 +966,8 @@ def forget_items(
             seen = [x for b in _open_images(files, _seeing(brain, out), settings['white'], 'raise') for _, x in b]
             ids = [i for x in seen for _, i, _ in stored_as(brain, x[None])]
             if not ids: raise ValueError(f'images: expected pictures that were learned, got none among {len(files)}')
-        if label and label not in (brain.classes or ()):
-            raise ValueError(f"label: expected one of {', '.join(brain.classes or ['its ids'])}, got {label!r}")
+        if label and label not in names_of(brain):
+            raise ValueError(f"label: expected one of {', '.join(names_of(brain))}, got {label!r}")
         how:dict = dict(ids=list(ids)) if ids else dict(phase=phase) if phase else dict(label=class_index(brain, label))
         n = brain.forget(**how)
         if not n: raise ValueError(f'{given[0]}: expected items that are stored, found none')
@@ -994,7 +1000,7 @@ def brain_info(
 ) -> dict:  # plain data
     "What a brain knows, since when and from where"
     m, eyes = brain.memory, brain.held_eyes()
-    names = brain.classes or [str(c) for c in range(m.n_classes)]
+    names = names_of(brain)
     counts = torch.bincount(m.labels[:m.count], minlength=len(names)).tolist()
     phases = torch.bincount(m.phases[:m.count] + 1, minlength=len(m.phase_names) + 1).tolist()
     told = brain.origin or {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from .checkpoint import check_text, folder_lock
-from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, note, teach
+from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, names_of, note, teach
 from plasticish.common import (
     check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
 )
@@ -341,8 +341,9 @@ def forget(self:Service,
 )->dict: # forgotten: items
     "Forget for good; give one of the three; when this returns, the folder holds nothing of it"
     if label is not None:
-        if label not in (self.brain.classes or ()): raise ValueError(f'label: expected a known class, got {label!r}')
-        label = self.brain.classes.index(label)
+        names = names_of(self.brain)
+        if label not in names: raise ValueError(f'label: expected a known class, got {label!r}')
+        label = names.index(label)
     how = {k: v for k, v in dict(ids=ids, label=label, phase=phase).items() if v is not None}
     if len(how) != 1: raise ValueError(f'expected one of ids, label and phase, got {sorted(how) or "none"}')
     return self._submit(dict(do=lambda: self._forget(**how)))
