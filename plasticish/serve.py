@@ -6,7 +6,8 @@
 __all__ = ['UnknownTicket', 'Service', 'plasticish_serve']
 
 # %% ../nbs/workshop/serve.ipynb #imports
-import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, re, secrets, threading, time
+import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, re, secrets, socket
+import threading, time
 from collections import OrderedDict, defaultdict, deque
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ from fastcore.basics import patch
 from .checkpoint import check_text, folder_lock
 from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, names_of, note, teach
 from plasticish.common import (
-    check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
+    check_count, check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
 )
 from .eyes import open_image
 
@@ -501,6 +502,19 @@ def _add_routes(app, service, body, error, max_bytes, in_thread):
         app.add_api_route(f'/{name}', verb, methods=['POST'], name=name)
     for name, do in _VERBS.items(): add(name, do)
 
+# %% ../nbs/workshop/serve.ipynb #_bound
+def _bound(host, port):
+    "A socket for requests, which does not listen yet; raises `TypeError` or `ValueError`"
+    check_count(port, 'port', 0, 2**16 - 1)
+    sock = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+    try:
+        if os.name == 'posix': sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError as e:
+        sock.close()
+        raise ValueError(f'port: expected one (--port) that is free on {host}, got {port} ({e.strerror})') from None
+    return sock
+
 # %% ../nbs/workshop/serve.ipynb #plasticish_serve
 @command('plasticish serve --brain pets', 'plasticish serve --brain pets --host 0.0.0.0 --token SECRET --port 80')
 def plasticish_serve(
@@ -521,7 +535,11 @@ def plasticish_serve(
     if missing := [name for name in ('fastapi', 'uvicorn') if find_spec(name) is None]:
         raise ValueError(f"serve: expected {' and '.join(missing)}: pip install 'plasticish[serve]'")
     import uvicorn
-    with Service(brain, device, save_every, save_minutes, mode) as service:
+    with _bound(host, port) as sock, Service(brain, device, save_every, save_minutes, mode) as service:
         app = make_app(service, token)
+        sock.listen()
+        port = sock.getsockname()[1]
         if not quiet: print(f'http://{host}:{port}/ answers for {brain}; Ctrl-C saves and ends it', flush=True)
-        uvicorn.run(app, host=host, port=port, log_level='error' if quiet else 'warning', timeout_graceful_shutdown=10)
+        level = 'error' if quiet else 'warning'
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=10)).run(sockets=[sock])
