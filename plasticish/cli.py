@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from fastcore.docments import docments
+from . import __version__
 from .base import Brain
 from .brain import PlasticBrain
 from plasticish.checkpoint import (
@@ -28,7 +29,7 @@ from plasticish.checkpoint import (
     read_checkpoint, remove_run, run_files,
 )
 from plasticish.common import (
-    Table, check_count, check_plain, digest, figure_style, progress_bar, read_json, read_plain, write_text_atomic,
+    Table, check_count, check_plain, digest, figure_style, log, progress_bar, read_json, read_plain, write_text_atomic,
 )
 from .distributed import process_group, ranks
 from plasticish.eyes import (
@@ -499,11 +500,19 @@ def argument_parser(
                                 choices=_CHOICES.get(name))
     return parser
 
-# %% ../nbs/workshop/cli.ipynb #command
+# %% ../nbs/workshop/cli.ipynb #_as_typed
 def _leave(prog, code, message):
     print(f'{prog}: {message}', file=sys.stderr)
     sys.exit(code)
 
+def _as_typed(message, given, argv):
+    "An error that names the argument in the words of the command line"
+    name, *rest = message.split(':', 1)
+    other = (_ALSO | dict(data_root='images')).get(name)
+    typed = other and (name not in given or any(a.split('=')[0] == f'--{other}' for a in argv))
+    return ':'.join([other if typed else name, *rest])
+
+# %% ../nbs/workshop/cli.ipynb #command
 def command(
     *examples: str,  # command lines that --help ends in
 ):
@@ -515,10 +524,10 @@ def command(
                 if hasattr(s, 'reconfigure'): s.reconfigure(errors='replace')  # a locale that lacks a character
             parser = argument_parser(f, prog, examples)
             parser.error = lambda message: _leave(prog, 2, f'{message} (--help lists what there is)')
-            given = vars(parser.parse_args(argv))
+            given, words = vars(parser.parse_args(argv)), list(map(str, sys.argv[1:] if argv is None else argv))
             try: f(**given)
             except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read on has gone
-            except (ValueError, TypeError, OSError, RuntimeError) as e: _leave(prog, 1, e)
+            except (ValueError, TypeError, OSError, RuntimeError) as e: _leave(prog, 1, _as_typed(f"{e}", given, words))
             except KeyboardInterrupt: _leave(prog, 130, 'interrupted')
         @functools.wraps(f)
         def run(*args, **kwargs):
@@ -707,6 +716,7 @@ def predict_images(
     brain, _, settings = load_run(out, device)
     eyes, told = _seeing(brain, out), []
     files = [f for p in images for f in (_files_of(Path(p))[0] if Path(p).is_dir() else [p])]
+    if images and not files: raise ValueError(f'images: expected images in {images[0]}, found none')
     for batch in _open_images(files, eyes, settings['white'], on_error):
         good = [x for _, x in batch if not isinstance(x, str)]
         said = iter(answer_all(brain, eyes(torch.stack(good)), neighbours) if good else ())
@@ -731,7 +741,8 @@ def plasticish_predict(
         if 'error' in a: continue
         print(f"{a['image']}: {a['label']} ({100*a['score']:.1f} %)")
         for w in a['because']:
-            print(f"    memory {w['id']}: {w['label']}, phase {w['phase']}, step {w['step']}: "
+            phase = f"phase {w['phase']}" if w['phase'] else 'no phase'
+            print(f"    memory {w['id']}: {w['label']}, {phase}, step {w['step']}: "
                   f"{100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (0 if the same)")
     if bad := [a['error'] for a in told if 'error' in a]: raise ValueError('; '.join(bad))
 
@@ -840,6 +851,8 @@ def changing(
         if journal.exists(): write_text_atomic(journal, '')
 
 # %% ../nbs/workshop/cli.ipynb #note
+def _counted(n, what): return f'{n} {what}' + 's'*(n != 1)
+
 def note(
     brain: PlasticBrain,  # whose `origin` is added to
     what: str,  # a line such as 'learned 12 images'
@@ -969,9 +982,11 @@ def forget_items(
         if label and label not in names_of(brain):
             raise ValueError(f"label: expected one of {', '.join(names_of(brain))}, got {label!r}")
         how:dict = dict(ids=list(ids)) if ids else dict(phase=phase) if phase else dict(label=class_index(brain, label))
+        unknown = sorted(set(ids) - set(brain.memory.ids[:brain.memory.count].tolist()))
         n = brain.forget(**how)
         if not n: raise ValueError(f'{given[0]}: expected items that are stored, found none')
-        note(brain, f'forgot {n} items by {given[0]}' + (f' {label or phase}' if label or phase else ''))
+        if unknown: log.warning('ids: no item is stored as %s', ', '.join(map(str, unknown)))
+        note(brain, f'forgot {_counted(n, "item")} by {given[0]}' + (f' {label or phase}' if label or phase else ''))
     return n
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_forget
@@ -992,7 +1007,7 @@ def plasticish_forget(
     n = forget_items(brain, images, [*map(int, parts)], label, phase, device)
     given = sum(1 for _ in _files_in(images))
     why = f'; {given} pictures were given, and what was a test or never learned is not stored' if n < given else ''
-    if not quiet: print(json.dumps(dict(forgotten=n)) if format == 'json' else f'{n} items forgotten{why}')
+    if not quiet: print(json.dumps(dict(forgotten=n)) if format == 'json' else f'{_counted(n, "item")} forgotten{why}')
 
 # %% ../nbs/workshop/cli.ipynb #brain_info
 def brain_info(
@@ -1108,9 +1123,11 @@ def find_command(
 def _overview():
     "What `plasticish --help` prints"
     return '\n'.join([
-        'usage: plasticish COMMAND [options]', '', 'Classifiers that keep learning. A brain is a folder (--brain).', '',
+        'usage: plasticish COMMAND [options], or plasticish --version', '',
+        'Classifiers that keep learning. A brain is a folder (--brain).', '',
         *(f'  {name:10} {find_command(name).__doc__}' for name in COMMANDS), '',
-        'exit codes: 0 done; 1 an error that says what to do; 2 unknown word; 3 stopped, --resume goes on', '',
+        'exit codes: 0 done; 1 an error that says what to do; 2 unknown word; 3 stopped, --resume goes on;',
+        '            130 Ctrl-C', '',
         'examples:', '  plasticish run --data folder --data_root photos --brain pets',
         '  plasticish predict new.jpg --brain pets'])
 
@@ -1120,6 +1137,7 @@ def main(
     "Run the command that the first word names"
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ('-h', '--help'): return print(_overview())
+    if argv[0] == '--version': return print(f'plasticish {__version__}')
     if argv[0].startswith('-'): argv = ['run', *argv]  # as `-m plasticish` was called in version 0.3
     try: chosen = find_command(argv[0])
     except ValueError as e: _leave('plasticish', 2, f'{e} (--help lists what there is)')

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from .checkpoint import check_text, folder_lock
-from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, names_of, note, teach
+from plasticish.cli import (
+    _counted, _seeing, answer_all, brain_info, class_index, command, load_run, names_of, note, teach,
+)
 from plasticish.common import (
     check_count, check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
 )
@@ -97,7 +99,7 @@ def learn_journal(
     journal = Journal(path, (brain.origin or {}).get('journal', 0))
     n = journal.replay(brain.in_dim, lambda x, names, phase: teach(brain, x, names, phase=phase))
     if n:
-        note(brain, f'learned {n} lessons of a service that was killed')
+        note(brain, f'learned {_counted(n, "lesson")} of a service that was killed')
         brain.origin |= dict(journal=journal.n)
 
 # %% ../nbs/workshop/serve.ipynb #Service
@@ -224,7 +226,7 @@ def _forget(self:Service, **how):
     "Forget, and write at once a checkpoint that holds nothing of it"
     n = self.brain.forget(**how)
     if n:
-        note(self.brain, f'forgot {n} items by {next(iter(how))}, over HTTP')
+        note(self.brain, f'forgot {_counted(n, "item")} by {next(iter(how))}, over HTTP')
         self.save(keep=1)
     self.calibrated = -1
     return dict(forgotten=n)
@@ -235,7 +237,7 @@ def save(self:Service,
     keep:int=2 # checkpoints that stay
 ):
     "Write a checkpoint, after which the journal is empty; raises `CheckpointError`"
-    if self.since: note(self.brain, f'learned {self.since} lessons over HTTP')
+    if self.since: note(self.brain, f'learned {_counted(self.since, "lesson")} over HTTP')
     self.brain.origin = (self.brain.origin or {}) | dict(journal=self.journal.n)
     with self._aside() as brain: brain.save(self.folder, keep=keep)
     self.journal.clear()
@@ -341,11 +343,10 @@ def forget(self:Service,
     phase:str|None=None # a phase
 )->dict: # forgotten: items
     "Forget for good; give one of the three; when this returns, the folder holds nothing of it"
-    if label is not None:
-        names = names_of(self.brain)
-        if label not in names: raise ValueError(f'label: expected a known class, got {label!r}')
-        label = names.index(label)
-    how = {k: v for k, v in dict(ids=ids, label=label, phase=phase).items() if v is not None}
+    names = names_of(self.brain)
+    if label is not None and label not in names: raise ValueError(f'label: expected a known class, got {label!r}')
+    number = None if label is None else names.index(label)
+    how = {k: v for k, v in dict(ids=ids, label=number, phase=phase).items() if v is not None}
     if len(how) != 1: raise ValueError(f'expected one of ids, label and phase, got {sorted(how) or "none"}')
     return self._submit(dict(do=lambda: self._forget(**how)))
 
