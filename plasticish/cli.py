@@ -579,6 +579,14 @@ def plasticish_demo(
     if not quiet: print(f"\n{result}\n\npicture: {Path(out)/'life.png'}")
 
 # %% ../nbs/workshop/cli.ipynb #_run_and_report
+def _say_ignored(given, told):
+    "Name the options that `--resume` does without, for the run has other settings"
+    usual = inspect.signature(plasticish_run).parameters
+    ignored = [k for k in _SETTINGS if k in given and given[k] not in (usual[k].default, told[k])]
+    words = [f'--{k} {given[k]} (it has {told[k]})' for k in ignored]
+    words += ['--no_storm']*(given['no_storm'] and told['storm'])
+    if words: log.warning('--resume keeps the settings of the run; ignored: %s', ', '.join(words))
+
 def _run_and_report(given):
     "Do what `plasticish run` was told"
     if given['no_storm'] and given['storm_mode']: raise ValueError('no_storm: expected it or storm_mode, got both')
@@ -586,6 +594,7 @@ def _run_and_report(given):
     told:dict = read_config(out) if given['resume'] else given | dict(storm=False if given['no_storm'] else None)
     more = {k: given[k] for k in ('out', 'save_every', 'resume', 'overwrite', 'tensorboard')}
     with process_group(some_device(device)):
+        if given['resume'] and not ranks()[0]: _say_ignored(given, told)
         result = run(**{k: told[k] for k in _SETTINGS}, device=device, cache_dir=given['cache_dir'] or None,
                      verbose=not quiet, **more)
         done = result.trainer.at['phase'] == len(result.trainer.phases)
