@@ -415,9 +415,13 @@ def folder_lock(
 # %% ../nbs/workshop/checkpoint.ipynb #save_brain
 def _newest(folder): return next((_serial(p) for p in list_checkpoints(folder)), 0)
 
+def _places(brain):
+    "Folder -> number of the checkpoint that this brain was last loaded from or saved to there"
+    return brain.__dict__.setdefault('_places', {})
+
 def _check_place(folder, brain):
     "Raise `CheckpointError` if `folder` holds another brain, or this one as another process went on with it"
-    known, newest = brain.__dict__.setdefault('_places', {}).get(str(Path(folder).resolve()), 0), _newest(folder)
+    known, newest = _places(brain).get(str(Path(folder).resolve()), 0), _newest(folder)
     if run_files(folder): check_run(folder, brain.id)
     if newest and known != newest:
         raise CheckpointError(f'{folder} has changed since this brain was loaded from it or saved to it: '
@@ -439,7 +443,7 @@ def save_brain(
         about['origin'] = brain.origin = dict(begun=now(), log=[]) | (brain.origin or {})
         if overwrite and not _is_own(folder, brain.id): remove_run(folder)
         path = write_checkpoint(folder, dict(brain=dict(brain.state_dict()), about=about), keep, brain.id)
-    brain._places[str(Path(folder).resolve())] = _serial(path)
+    _places(brain)[str(Path(folder).resolve())] = _serial(path)
     return path
 
 # %% ../nbs/workshop/checkpoint.ipynb #now
