@@ -415,9 +415,13 @@ def folder_lock(
 # %% ../nbs/workshop/checkpoint.ipynb #save_brain
 def _newest(folder): return next((_serial(p) for p in list_checkpoints(folder)), 0)
 
+def _places(brain):
+    "Folder -> number of the checkpoint that this brain was last loaded from or saved to there"
+    return brain.__dict__.setdefault('_places', {})
+
 def _check_place(folder, brain):
     "Raise `CheckpointError` if `folder` holds another brain, or this one as another process went on with it"
-    known, newest = brain.__dict__.setdefault('_places', {}).get(str(Path(folder).resolve()), 0), _newest(folder)
+    known, newest = _places(brain).get(str(Path(folder).resolve()), 0), _newest(folder)
     if run_files(folder): check_run(folder, brain.id)
     if newest and known != newest:
         raise CheckpointError(f'{folder} has changed since this brain was loaded from it or saved to it: '
@@ -439,7 +443,7 @@ def save_brain(
         about['origin'] = brain.origin = dict(begun=now(), log=[]) | (brain.origin or {})
         if overwrite and not _is_own(folder, brain.id): remove_run(folder)
         path = write_checkpoint(folder, dict(brain=dict(brain.state_dict()), about=about), keep, brain.id)
-    brain._places[str(Path(folder).resolve())] = _serial(path)
+    _places(brain)[str(Path(folder).resolve())] = _serial(path)
     return path
 
 # %% ../nbs/workshop/checkpoint.ipynb #now
@@ -461,6 +465,15 @@ def check_names(
     if names is None: return
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
         raise ValueError(f'classes: expected a list of different names, got {names!r:.60}')
+
+def check_text(
+    text:str, # name of a class or a phase
+    name:str, # argument name for the error
+)->str: # the same
+    "Raise `ValueError` for half a character, which no page, file or answer can hold"
+    try: text.encode()
+    except UnicodeEncodeError: raise ValueError(f'{name}: expected whole characters, got {text!r}') from None
+    return text
 
 # %% ../nbs/workshop/checkpoint.ipynb #_check_about
 _ABOUT = dict(kind=str, settings=dict, classes=list | None, eyes=dict | None, origin=dict | None)

@@ -21,14 +21,15 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from fastcore.docments import docments
+from . import __version__
 from .base import Brain
 from .brain import PlasticBrain
 from plasticish.checkpoint import (
-    _config, _is_of, check_names, checkpoint_run, folder_lock, list_checkpoints, most_bytes, now, peek, read_checkpoint,
-    remove_run, run_files,
+    _config, _is_of, check_names, check_text, checkpoint_run, folder_lock, list_checkpoints, most_bytes, now, peek,
+    read_checkpoint, remove_run, run_files,
 )
 from plasticish.common import (
-    Table, check_count, check_plain, digest, figure_style, progress_bar, read_json, read_plain, write_text_atomic,
+    Table, check_count, check_plain, digest, figure_style, log, progress_bar, read_json, read_plain, write_text_atomic,
 )
 from .distributed import process_group, ranks
 from plasticish.eyes import (
@@ -129,6 +130,7 @@ def run_data(
 ) -> tuple:  # (dict of train and test data sets, dict of phase name -> class indices, where it came from)
     "Images and phases by name; raises `ValueError` or `FileNotFoundError`"
     splits, source, own = _source(data, data_root, transform, on_error, white)
+    for name in splits['train'].classes: check_text(name, 'data')
     chosen = parse_phases(phases) if phases else own
     splits = {k: splits[k] for k in ('train', 'test')}
     return splits, {k: class_indices(v, splits['train'].classes) for k, v in chosen.items()}, source
@@ -498,11 +500,19 @@ def argument_parser(
                                 choices=_CHOICES.get(name))
     return parser
 
-# %% ../nbs/workshop/cli.ipynb #command
+# %% ../nbs/workshop/cli.ipynb #_as_typed
 def _leave(prog, code, message):
     print(f'{prog}: {message}', file=sys.stderr)
     sys.exit(code)
 
+def _as_typed(message, given, argv):
+    "An error that names the argument in the words of the command line"
+    name, *rest = message.split(':', 1)
+    other = (_ALSO | dict(data_root='images')).get(name)
+    typed = other and (name not in given or any(a.split('=')[0] == f'--{other}' for a in argv))
+    return ':'.join([other if typed else name, *rest])
+
+# %% ../nbs/workshop/cli.ipynb #command
 def command(
     *examples: str,  # command lines that --help ends in
 ):
@@ -514,10 +524,10 @@ def command(
                 if hasattr(s, 'reconfigure'): s.reconfigure(errors='replace')  # a locale that lacks a character
             parser = argument_parser(f, prog, examples)
             parser.error = lambda message: _leave(prog, 2, f'{message} (--help lists what there is)')
-            given = vars(parser.parse_args(argv))
+            given, words = vars(parser.parse_args(argv)), list(map(str, sys.argv[1:] if argv is None else argv))
             try: f(**given)
             except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read on has gone
-            except (ValueError, TypeError, OSError, RuntimeError) as e: _leave(prog, 1, e)
+            except (ValueError, TypeError, OSError, RuntimeError) as e: _leave(prog, 1, _as_typed(f"{e}", given, words))
             except KeyboardInterrupt: _leave(prog, 130, 'interrupted')
         @functools.wraps(f)
         def run(*args, **kwargs):
@@ -569,6 +579,14 @@ def plasticish_demo(
     if not quiet: print(f"\n{result}\n\npicture: {Path(out)/'life.png'}")
 
 # %% ../nbs/workshop/cli.ipynb #_run_and_report
+def _say_ignored(given, told):
+    "Name the options that `--resume` does without, for the run has other settings"
+    usual = inspect.signature(plasticish_run).parameters
+    ignored = [k for k in _SETTINGS if k in given and given[k] not in (usual[k].default, told[k])]
+    words = [f'--{k} {given[k]} (it has {told[k]})' for k in ignored]
+    words += ['--no_storm']*(given['no_storm'] and told['storm'])
+    if words: log.warning('--resume keeps the settings of the run; ignored: %s', ', '.join(words))
+
 def _run_and_report(given):
     "Do what `plasticish run` was told"
     if given['no_storm'] and given['storm_mode']: raise ValueError('no_storm: expected it or storm_mode, got both')
@@ -576,6 +594,7 @@ def _run_and_report(given):
     told:dict = read_config(out) if given['resume'] else given | dict(storm=False if given['no_storm'] else None)
     more = {k: given[k] for k in ('out', 'save_every', 'resume', 'overwrite', 'tensorboard')}
     with process_group(some_device(device)):
+        if given['resume'] and not ranks()[0]: _say_ignored(given, told)
         result = run(**{k: told[k] for k in _SETTINGS}, device=device, cache_dir=given['cache_dir'] or None,
                      verbose=not quiet, **more)
         done = result.trainer.at['phase'] == len(result.trainer.phases)
@@ -670,6 +689,12 @@ def _open_images(images, eyes, white, on_error):
                 batch.append((p, str(e)))
         yield batch
 
+def names_of(
+    brain: PlasticBrain,  # with names of its own, or none
+) -> list:  # str
+    "What the classes of a brain are called: their numbers where nobody named them"
+    return brain.classes or [str(c) for c in range(brain.memory.n_classes)]
+
 def answer_all(
     brain: PlasticBrain,  # what is asked
     x: torch.Tensor,  # images or features
@@ -700,6 +725,7 @@ def predict_images(
     brain, _, settings = load_run(out, device)
     eyes, told = _seeing(brain, out), []
     files = [f for p in images for f in (_files_of(Path(p))[0] if Path(p).is_dir() else [p])]
+    if images and not files: raise ValueError(f'images: expected images in {images[0]}, found none')
     for batch in _open_images(files, eyes, settings['white'], on_error):
         good = [x for _, x in batch if not isinstance(x, str)]
         said = iter(answer_all(brain, eyes(torch.stack(good)), neighbours) if good else ())
@@ -724,7 +750,8 @@ def plasticish_predict(
         if 'error' in a: continue
         print(f"{a['image']}: {a['label']} ({100*a['score']:.1f} %)")
         for w in a['because']:
-            print(f"    memory {w['id']}: {w['label']}, phase {w['phase']}, step {w['step']}: "
+            phase = f"phase {w['phase']}" if w['phase'] else 'no phase'
+            print(f"    memory {w['id']}: {w['label']}, {phase}, step {w['step']}: "
                   f"{100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (0 if the same)")
     if bad := [a['error'] for a in told if 'error' in a]: raise ValueError('; '.join(bad))
 
@@ -779,9 +806,10 @@ def class_index(
     name: str,  # of a class
 ) -> int:  # its label
     "The label of a class name, which a brain with open labels may not know yet; raises `ValueError`"
-    names = brain.classes if brain.classes is not None else [str(c) for c in range(brain.memory.n_classes)]
+    names = names_of(brain)
     if name in names: return names.index(name)
     if not isinstance(name, str) or not name.strip(): raise ValueError(f'label: expected a name, got {name!r}')
+    check_text(name, 'label')
     if brain.num_classes is not None:
         raise ValueError(f'label: expected one of {", ".join(names)}, for this brain was made for {brain.num_classes} '
                          f'classes, got {name!r}; begin a new brain')
@@ -798,6 +826,7 @@ def teach(
 ) -> dict:  # learned, known, corrected: rows
     "Learn what is not stored yet; what is stored under another label moves to the new one"
     f = _seeing(brain, 'the brain')(x) if x.ndim == 4 else x
+    if len(names) != len(f): raise ValueError(f'names: expected one per row, {len(f)}, got {len(names)}')
     labels = [class_index(brain, n) for n in names]
     same = stored_as(brain, f)
     wrong = [(row, i) for row, i, label in same if label != labels[row]]
@@ -831,6 +860,8 @@ def changing(
         if journal.exists(): write_text_atomic(journal, '')
 
 # %% ../nbs/workshop/cli.ipynb #note
+def _counted(n, what): return f'{n} {what}' + 's'*(n != 1)
+
 def note(
     brain: PlasticBrain,  # whose `origin` is added to
     what: str,  # a line such as 'learned 12 images'
@@ -851,7 +882,7 @@ def learn_images(
     progress: bool = False,  # show a bar
 ) -> dict:  # classes: class -> learned, corrected, known; phase; skipped: no images; tests: test pictures left out
     "Teach the brain in a folder more images; raises `ValueError`, and then it is as it was"
-    pairs, phase, is_test = pictures_of(sources, label), phase or f'learned {now()}', _of_test(out)
+    pairs, phase, is_test = pictures_of(sources, label), check_text(phase, 'phase') or f'learned {now()}', _of_test(out)
     told, skipped, tests = {}, [], [str(f) for f, _ in pairs if is_test(f)]
     names = {f: n for f, n in random.Random(0).sample(pairs, len(pairs)) if not is_test(f)}
     with changing(out, device) as (brain, settings), progress_bar(progress, total=len(names), unit='img') as bar:
@@ -957,12 +988,14 @@ def forget_items(
             seen = [x for b in _open_images(files, _seeing(brain, out), settings['white'], 'raise') for _, x in b]
             ids = [i for x in seen for _, i, _ in stored_as(brain, x[None])]
             if not ids: raise ValueError(f'images: expected pictures that were learned, got none among {len(files)}')
-        if label and label not in (brain.classes or ()):
-            raise ValueError(f"label: expected one of {', '.join(brain.classes or ['its ids'])}, got {label!r}")
+        if label and label not in names_of(brain):
+            raise ValueError(f"label: expected one of {', '.join(names_of(brain))}, got {label!r}")
         how:dict = dict(ids=list(ids)) if ids else dict(phase=phase) if phase else dict(label=class_index(brain, label))
+        unknown = sorted(set(ids) - set(brain.memory.ids[:brain.memory.count].tolist()))
         n = brain.forget(**how)
         if not n: raise ValueError(f'{given[0]}: expected items that are stored, found none')
-        note(brain, f'forgot {n} items by {given[0]}' + (f' {label or phase}' if label or phase else ''))
+        if unknown: log.warning('ids: no item is stored as %s', ', '.join(map(str, unknown)))
+        note(brain, f'forgot {_counted(n, "item")} by {given[0]}' + (f' {label or phase}' if label or phase else ''))
     return n
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_forget
@@ -983,7 +1016,7 @@ def plasticish_forget(
     n = forget_items(brain, images, [*map(int, parts)], label, phase, device)
     given = sum(1 for _ in _files_in(images))
     why = f'; {given} pictures were given, and what was a test or never learned is not stored' if n < given else ''
-    if not quiet: print(json.dumps(dict(forgotten=n)) if format == 'json' else f'{n} items forgotten{why}')
+    if not quiet: print(json.dumps(dict(forgotten=n)) if format == 'json' else f'{_counted(n, "item")} forgotten{why}')
 
 # %% ../nbs/workshop/cli.ipynb #brain_info
 def brain_info(
@@ -991,7 +1024,7 @@ def brain_info(
 ) -> dict:  # plain data
     "What a brain knows, since when and from where"
     m, eyes = brain.memory, brain.held_eyes()
-    names = brain.classes or [str(c) for c in range(m.n_classes)]
+    names = names_of(brain)
     counts = torch.bincount(m.labels[:m.count], minlength=len(names)).tolist()
     phases = torch.bincount(m.phases[:m.count] + 1, minlength=len(m.phase_names) + 1).tolist()
     told = brain.origin or {}
@@ -1099,9 +1132,11 @@ def find_command(
 def _overview():
     "What `plasticish --help` prints"
     return '\n'.join([
-        'usage: plasticish COMMAND [options]', '', 'Classifiers that keep learning. A brain is a folder (--brain).', '',
+        'usage: plasticish COMMAND [options], or plasticish --version', '',
+        'Classifiers that keep learning. A brain is a folder (--brain).', '',
         *(f'  {name:10} {find_command(name).__doc__}' for name in COMMANDS), '',
-        'exit codes: 0 done; 1 an error that says what to do; 2 unknown word; 3 stopped, --resume goes on', '',
+        'exit codes: 0 done; 1 an error that says what to do; 2 unknown word; 3 stopped, --resume goes on;',
+        '            130 Ctrl-C', '',
         'examples:', '  plasticish run --data folder --data_root photos --brain pets',
         '  plasticish predict new.jpg --brain pets'])
 
@@ -1111,6 +1146,7 @@ def main(
     "Run the command that the first word names"
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ('-h', '--help'): return print(_overview())
+    if argv[0] == '--version': return print(f'plasticish {__version__}')
     if argv[0].startswith('-'): argv = ['run', *argv]  # as `-m plasticish` was called in version 0.3
     try: chosen = find_command(argv[0])
     except ValueError as e: _leave('plasticish', 2, f'{e} (--help lists what there is)')

@@ -139,6 +139,7 @@ def _tensors(self:PlasticAnswer, brain, m, stored):
     yield 'majority', brain.majority.weight
     if not self.reads: return
     calm, storm = brain.readout.weight, brain.storm_readout
+    if not len(calm): calm = 0*storm.weight # all was learned in storms
     yield 'readable', brain._readable(max(r.known.shape[1] for r in brain._readouts))
     yield from (('calm', calm), ('storm', storm.weight if storm.fitted else 0*calm))
 

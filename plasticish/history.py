@@ -38,13 +38,22 @@ def record(self:TrainingHistory, **row): # values by series
     for name, values in self.items():
         values.append(row[name] if name in row else values[-1] if values else None)
 
+# %% ../nbs/workshop/history.ipynb #_flatten
+def _flatten(value, name):
+    "Nested dictionaries and lists as (dotted name, value) pairs"
+    if isinstance(value, dict): items = value.items()
+    elif isinstance(value, (list, tuple)): items = enumerate(value)
+    else: return [(name, value)]
+    return [pair for k, v in items for pair in _flatten(v, f'{name}.{k}')]
+
 # %% ../nbs/workshop/history.ipynb #TrainingHistory-_facts
 @patch
 def _facts(self:TrainingHistory):
     names = list(dict.fromkeys(map(str, self.get('phase', []))))
-    last = {k: f'{v[-1]:.3g}' for k, v in self.items() if v and k.endswith('acc') and v[-1] is not None}
+    acc = [pair for k, v in self.items() if v and k.endswith('acc') for pair in _flatten(v[-1], k)]
     phases = dict(phases=', '.join(names)) if names else {}
-    return dict(rows=self.n_rows, **phases, **{f'last {k}': v for k, v in last.items()}, series=' '.join(self))
+    last = {f'last {k}': f'{v:.3g}' for k, v in acc if v is not None}
+    return dict(rows=self.n_rows, **phases, **last, series=' '.join(self))
 
 @patch
 def __repr__(self:TrainingHistory): return at_a_glance(self, self._facts())
@@ -58,14 +67,6 @@ def alarm_starts(self:TrainingHistory)->list[int]: # rows
     "Where an alarm went on"
     alarm = [bool(a) for a in self.get('alarm', [])]
     return [i for i, (was, now) in enumerate(zip([False, *alarm], alarm)) if now and not was]
-
-# %% ../nbs/workshop/history.ipynb #_flatten
-def _flatten(value, name):
-    "Nested dictionaries and lists as (dotted name, value) pairs"
-    if isinstance(value, dict): items = value.items()
-    elif isinstance(value, (list, tuple)): items = enumerate(value)
-    else: return [(name, value)]
-    return [pair for k, v in items for pair in _flatten(v, f'{name}.{k}')]
 
 # %% ../nbs/workshop/history.ipynb #TrainingHistory-rows
 @patch

@@ -6,16 +6,19 @@
 __all__ = ['UnknownTicket', 'Service', 'plasticish_serve']
 
 # %% ../nbs/workshop/serve.ipynb #imports
-import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, re, secrets, threading, time
+import base64, concurrent.futures, contextlib, copy, hmac, io, ipaddress, json, os, queue, re, secrets, socket
+import threading, time
 from collections import OrderedDict, defaultdict, deque
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from .checkpoint import folder_lock
-from .cli import _seeing, answer_all, brain_info, class_index, command, load_run, note, teach
+from .checkpoint import check_text, folder_lock
+from plasticish.cli import (
+    _counted, _seeing, answer_all, brain_info, class_index, command, load_run, names_of, note, teach,
+)
 from plasticish.common import (
-    check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
+    check_count, check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
 )
 from .eyes import open_image
 
@@ -68,12 +71,20 @@ def append(self:Journal,
 
 # %% ../nbs/workshop/serve.ipynb #Journal-lessons
 @patch
-def lessons(self:Journal, width:int): # of the features
-    "The batches that the checkpoint does not hold: (features [B,D], class names, phase)"
-    for line in self.todo:
-        x = torch.from_numpy(np.frombuffer(base64.b64decode(line['x']), np.float32).reshape(-1, width).copy())
-        yield check_features(x, width), list(map(str, line['names'])), str(line['phase'])
-    self.todo = []
+def replay(self:Journal,
+    width:int, # of the features
+    learn, # called with features [B,D], class names and phase of each batch
+)->int: # lessons learned
+    "Learn the batches that the checkpoint does not hold; one that cannot be learned is left out, and logged"
+    n, todo, self.todo = 0, self.todo, []
+    for line in todo:
+        try:
+            x = torch.from_numpy(np.frombuffer(base64.b64decode(line['x']), np.float32).reshape(-1, width).copy())
+            learn(check_features(x, width), list(map(str, line['names'])), str(line['phase']))
+        except (ValueError, TypeError, LookupError) as e:
+            log.warning('%s: line %s cannot be learned and is left out: %s', self.path, line['n'], e)
+        else: n += len(x)
+    return n
 
 @patch
 def clear(self:Journal):
@@ -86,10 +97,9 @@ def learn_journal(
 ):
     "Teach a brain what a service had confirmed when it was killed, so that no command goes past it"
     journal = Journal(path, (brain.origin or {}).get('journal', 0))
-    lessons = list(journal.lessons(brain.in_dim))
-    for x, names, phase in lessons: teach(brain, x, names, phase=phase)
-    if lessons:
-        note(brain, f'learned {sum(len(x) for x, *_ in lessons)} lessons of a service that was killed')
+    n = journal.replay(brain.in_dim, lambda x, names, phase: teach(brain, x, names, phase=phase))
+    if n:
+        note(brain, f'learned {_counted(n, "lesson")} of a service that was killed')
         brain.origin |= dict(journal=journal.n)
 
 # %% ../nbs/workshop/serve.ipynb #Service
@@ -127,13 +137,13 @@ def _open(self:Service, device):
     "Load the brain, and learn what the journal holds"
     self.brain, _, self.settings = load_run(self.folder, device)
     self.journal = Journal(self.folder/'journal.jsonl', (self.brain.origin or {}).get('journal', 0))
-    for lesson in self.journal.lessons(self.brain.in_dim): self._learn(*lesson)
+    self.journal.replay(self.brain.in_dim, self._learn)
 
 @patch
 def _learn(self:Service, x, names, phase, few=10):
     "Teach a batch; where a class has few examples, the readout is due"
-    self.since += len(x)
     done = teach(self.brain, x, names, self.mode, phase)
+    self.since += len(x)
     m = self.brain.memory
     counts = torch.bincount(m.labels[:m.count], minlength=len(names) + m.n_classes)
     self.fit_due |= bool(min(counts[class_index(self.brain, n)] for n in set(names)) <= few)
@@ -216,7 +226,7 @@ def _forget(self:Service, **how):
     "Forget, and write at once a checkpoint that holds nothing of it"
     n = self.brain.forget(**how)
     if n:
-        note(self.brain, f'forgot {n} items by {next(iter(how))}, over HTTP')
+        note(self.brain, f'forgot {_counted(n, "item")} by {next(iter(how))}, over HTTP')
         self.save(keep=1)
     self.calibrated = -1
     return dict(forgotten=n)
@@ -227,7 +237,7 @@ def save(self:Service,
     keep:int=2 # checkpoints that stay
 ):
     "Write a checkpoint, after which the journal is empty; raises `CheckpointError`"
-    if self.since: note(self.brain, f'learned {self.since} lessons over HTTP')
+    if self.since: note(self.brain, f'learned {_counted(self.since, "lesson")} over HTTP')
     self.brain.origin = (self.brain.origin or {}) | dict(journal=self.journal.n)
     with self._aside() as brain: brain.save(self.folder, keep=keep)
     self.journal.clear()
@@ -265,13 +275,19 @@ def look(self:Service,
     return eyes(eyes.transform(img)[None])
 
 # %% ../nbs/workshop/serve.ipynb #Service-predict
+def _one_row(x, brain):
+    "Validate the features of one question or lesson [1,D]; raises `TypeError` or `ValueError`"
+    x = check_features(x, brain.in_dim, 'features')
+    if len(x) != 1: raise ValueError(f'features: expected one row, got {len(x)}')
+    return x
+
 @patch
 def predict(self:Service,
     x:torch.Tensor, # features [1,D]
     alpha:float|None=None # also name the set that misses the class for such a share of the rows at most
 )->dict: # label, score, scores, because, ticket, and with alpha: set
     "The answer to one question"
-    x = check_features(x, self.brain.in_dim, 'features')
+    x = _one_row(x, self.brain)
     if not self.brain.memory.count: raise ValueError('brain: expected one that has learned something; teach it first')
     said, ticket = answer_all(self.brain, x, self.neighbours)[0], secrets.token_hex(8)
     if alpha is not None: said['set'] = self._set(x, alpha, [*said['scores']])
@@ -306,12 +322,13 @@ def teach(self:Service,
 )->dict: # label, items
     "Learn one right answer; when this returns, it is on the disk"
     if not isinstance(label, str) or not label.strip(): raise ValueError(f'label: expected a class name, got {label!r}')
+    check_text(label, 'label')
     if (x is None) == (not ticket): raise ValueError('expected either a ticket or features or an image')
     said = None
     if x is None:
         if ticket not in self.tickets: raise UnknownTicket('ticket: unknown or too old; send the image or the features')
         x, said = self.tickets[ticket]
-    x = check_features(x, self.brain.in_dim, 'features')
+    x = _one_row(x, self.brain)
     if self.brain.num_classes is not None: class_index(self.brain, label)
     done = self._submit(dict(x=x, label=label))
     self.tickets.pop(ticket, None)
@@ -326,10 +343,10 @@ def forget(self:Service,
     phase:str|None=None # a phase
 )->dict: # forgotten: items
     "Forget for good; give one of the three; when this returns, the folder holds nothing of it"
-    if label is not None:
-        if label not in (self.brain.classes or ()): raise ValueError(f'label: expected a known class, got {label!r}')
-        label = self.brain.classes.index(label)
-    how = {k: v for k, v in dict(ids=ids, label=label, phase=phase).items() if v is not None}
+    names = names_of(self.brain)
+    if label is not None and label not in names: raise ValueError(f'label: expected a known class, got {label!r}')
+    number = None if label is None else names.index(label)
+    how = {k: v for k, v in dict(ids=ids, label=number, phase=phase).items() if v is not None}
     if len(how) != 1: raise ValueError(f'expected one of ids, label and phase, got {sorted(how) or "none"}')
     return self._submit(dict(do=lambda: self._forget(**how)))
 
@@ -486,6 +503,19 @@ def _add_routes(app, service, body, error, max_bytes, in_thread):
         app.add_api_route(f'/{name}', verb, methods=['POST'], name=name)
     for name, do in _VERBS.items(): add(name, do)
 
+# %% ../nbs/workshop/serve.ipynb #_bound
+def _bound(host, port):
+    "A socket for requests, which does not listen yet; raises `TypeError` or `ValueError`"
+    check_count(port, 'port', 0, 2**16 - 1)
+    sock = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+    try:
+        if os.name == 'posix': sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError as e:
+        sock.close()
+        raise ValueError(f'port: expected one (--port) that is free on {host}, got {port} ({e.strerror})') from None
+    return sock
+
 # %% ../nbs/workshop/serve.ipynb #plasticish_serve
 @command('plasticish serve --brain pets', 'plasticish serve --brain pets --host 0.0.0.0 --token SECRET --port 80')
 def plasticish_serve(
@@ -506,7 +536,11 @@ def plasticish_serve(
     if missing := [name for name in ('fastapi', 'uvicorn') if find_spec(name) is None]:
         raise ValueError(f"serve: expected {' and '.join(missing)}: pip install 'plasticish[serve]'")
     import uvicorn
-    with Service(brain, device, save_every, save_minutes, mode) as service:
+    with _bound(host, port) as sock, Service(brain, device, save_every, save_minutes, mode) as service:
         app = make_app(service, token)
+        sock.listen()
+        port = sock.getsockname()[1]
         if not quiet: print(f'http://{host}:{port}/ answers for {brain}; Ctrl-C saves and ends it', flush=True)
-        uvicorn.run(app, host=host, port=port, log_level='error' if quiet else 'warning', timeout_graceful_shutdown=10)
+        level = 'error' if quiet else 'warning'
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=10)).run(sockets=[sock])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from small import difference, make, outcome
 
+from plasticish import PlasticBrain, TriarchicBrain
 from plasticish.checkpoint import CheckpointError, _checksum, list_checkpoints, read_checkpoint, write_checkpoint
 
 
@@ -225,3 +226,11 @@ def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path/'file').write_text('')
     cls, args, kwargs = make(epochs=1)
     with pytest.raises(CheckpointError, match='could not'): cls(*args, **kwargs).save(tmp_path/'file')
+
+@pytest.mark.parametrize('kind', (0, 1))
+def test_a_first_save_may_say_overwrite(tmp_path, kind):
+    brain = (PlasticBrain(8, 16, 4, num_classes=2), TriarchicBrain(8, 64, 2, sparsity_k=8))[kind]
+    (brain.update_batch if kind else brain.train_step)(torch.randn(40, 8), torch.arange(40) % 2)
+    brain.save(tmp_path, overwrite=True)
+    brain.save(tmp_path)  # it knows where it was saved
+    assert len(list_checkpoints(tmp_path)) == 2

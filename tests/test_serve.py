@@ -122,3 +122,13 @@ def test_a_command_after_a_kill_goes_on_from_what_was_confirmed(tmp_path):
     p.terminate()
     p.wait()
     assert not stored(tmp_path, rows)
+
+def test_a_busy_port_is_one_line(tmp_path):
+    begin(tmp_path)
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        s.listen()
+        port = s.getsockname()[1]
+        for given, said in ((port, f'that is free on 127.0.0.1, got {port}'), (99_999, 'an integer from 0 to 65535, got 99999')):
+            q = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'plasticish', 'serve', '--brain', tmp_path, '--port', str(given)], capture_output=True, text=True)
+            assert q.returncode == 1 and not q.stdout and said in q.stderr and len(q.stderr.splitlines()) == 1, q.stderr
