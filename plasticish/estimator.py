@@ -54,7 +54,7 @@ def get_params(self:PlasticClassifier,
 
 @patch
 def set_params(self:PlasticClassifier, **params)->PlasticClassifier: # itself
-    "Change arguments; they count from the next `fit`"
+    "Change arguments; they count from the next `fit`, and until then nothing changes"
     known = self.get_params()
     for k in params:
         if k not in known: raise ValueError(f'Invalid parameter {k!r}: expected one of {", ".join(known)}')
@@ -102,13 +102,13 @@ def _checked(self:PlasticClassifier, X, *labels, reset=False):
 @patch
 def _rows(self:PlasticClassifier, X):
     x = torch.tensor((X - self._shift)/self._unit, dtype=torch.float32)
-    return F.pad(x, (0, 1), value=self.bias * x.shape[1]**.5)
+    return F.pad(x, (0, 1), value=self._given['bias']*x.shape[1]**.5)
 
 @patch
 def _raw(self:PlasticClassifier, f, shift, unit):
     "Rows as they were given [n,D], from features [n,D+1] stored on that scale"
-    x = f.sign()*f.abs()**(1/self.power)
-    return (x[:, :-1]/x[:, -1:]).double().numpy()*self.bias*(x.shape[1] - 1)**.5*unit + shift
+    x = f.sign()*f.abs()**(1/self.brain_.power)
+    return (x[:, :-1]/x[:, -1:]).cpu().double().numpy()*self._given['bias']*(x.shape[1] - 1)**.5*unit + shift
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_standardise
 @patch
@@ -122,8 +122,9 @@ def _standardise(self:PlasticClassifier, X, reset):
     self._n, self._mean, self._var = n, mean, var
     unit = np.sqrt(var)
     unit[unit <= 1e-9*np.abs(mean)] = 1
-    if reset: self._shift, self._unit, self._scaled_at = (mean, unit, n) if self.scale else (0*mean, 0*mean + 1, n)
-    elif self.scale and self.bias and n >= 1.25*self._scaled_at:
+    scale, bias = self._given['scale'], self._given['bias']
+    if reset: self._shift, self._unit, self._scaled_at = (mean, unit, n) if scale else (0*mean, 0*mean + 1, n)
+    elif scale and bias and n >= 1.25*self._scaled_at:
         moved = (np.abs(mean - self._shift)/self._unit).max() > .5 or np.abs(np.log2(unit/self._unit)).max() > 1
         if moved or 2*self._scaled_at <= n <= 4096: self._adopt(mean, unit)
 
@@ -176,12 +177,12 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
     labels = None if reset else self._labels
     if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes))
     labels = in_order_of_appearance(labels, y)
-    if reset: self.brain_ = self._newborn(X.shape[1] + 1)
+    if reset: self._given, self.brain_ = self.get_params(), self._newborn(X.shape[1] + 1)
     self._standardise(X, reset)
     self._labels, self._order = labels, labels.argsort()
     self.classes_ = labels[self._order]
     codes = torch.from_numpy(self._order[np.searchsorted(self.classes_, y)])
-    for a, b in zip(self._rows(X).split(1024), codes.split(1024)): self.brain_.train_step(a, b, self.mode)
+    for a, b in zip(self._rows(X).split(1024), codes.split(1024)): self.brain_.train_step(a, b, self._given['mode'])
     return self
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-fit
@@ -291,7 +292,7 @@ def export(self:PlasticClassifier,
     from sklearn.utils.validation import check_is_fitted
     check_is_fitted(self)
     shift, unit = (torch.from_numpy(np.asarray(v, dtype=float)) for v in (self._shift, self._unit))
-    scale = shift, unit, self.bias*len(shift)**.5, torch.from_numpy(self._order)
+    scale = shift, unit, self._given['bias']*len(shift)**.5, torch.from_numpy(self._order)
     names = getattr(self, 'feature_names_in_', None)
     about = dict(classes=[str(c) for c in self.classes_], features=None if names is None else list(map(str, names)))
     return export_rows(self.brain_, path, precision, scale, about)
