@@ -54,7 +54,7 @@ def get_params(self:PlasticClassifier,
 
 @patch
 def set_params(self:PlasticClassifier, **params)->PlasticClassifier: # itself
-    "Change arguments; they count from the next `fit`, and until then nothing changes"
+    "Change arguments; they count from the next `fit`"
     known = self.get_params()
     for k in params:
         if k not in known: raise ValueError(f'Invalid parameter {k!r}: expected one of {", ".join(known)}')
@@ -114,25 +114,42 @@ def _raw(self:PlasticClassifier, f, shift, unit):
 @patch
 def _standardise(self:PlasticClassifier, X, reset):
     "Take rows [n,D] into the running mean and variance; bring what is stored to a new scale where the old one is off"
+    given = self._given
+    if not reset and not (given['scale'] and given['bias']): self._n += len(X); return
     n, mean, var = len(X), X.mean(0, dtype=float), X.var(0, dtype=float)
+    if not given['scale']: mean, var = 0*mean, 0*var + 1
     if not reset:
         all_rows, off = self._n + n, mean - self._mean
         var = (self._n*self._var + n*var + self._n*n/all_rows*off**2)/all_rows
         n, mean = all_rows, self._mean + off*n/all_rows
     self._n, self._mean, self._var = n, mean, var
-    unit = np.sqrt(var)
-    unit[unit <= 1e-9*np.abs(mean)] = 1
-    scale, bias = self._given['scale'], self._given['bias']
-    if reset: self._shift, self._unit, self._scaled_at = (mean, unit, n) if scale else (0*mean, 0*mean + 1, n)
-    elif scale and bias and n >= 1.25*self._scaled_at:
+    unit = self._deviation()
+    if reset: self._shift, self._unit, self._scaled_at = mean, unit, n
+    elif n >= 1.25*self._scaled_at:
         moved = (np.abs(mean - self._shift)/self._unit).max() > .5 or np.abs(np.log2(unit/self._unit)).max() > 1
         if moved or 2*self._scaled_at <= n <= 4096: self._adopt(mean, unit)
+
+
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_adopt
+@patch
+def _deviation(self:PlasticClassifier):
+    unit = np.sqrt(self._var)
+    return np.where(unit <= 1e-9*np.abs(self._mean), 1, unit)
 
 @patch
 def _adopt(self:PlasticClassifier, shift, unit):
     "Change the scale, and bring what is stored along"
     old, self._shift, self._unit, self._scaled_at = (self._shift, self._unit), shift, unit, self._n
     if self.brain_.memory.count: self.brain_._remap(lambda f: self.brain_.features(self._rows(self._raw(f, *old))))
+
+@patch
+def _standardise_stored(self:PlasticClassifier):
+    "Make mean, variance and scale those of the rows that are stored"
+    self._n = n = self.brain_.memory.count
+    if not (self._given['scale'] and self._given['bias']): return
+    X = self._raw(self.brain_.memory.values(slice(0, n)), self._shift, self._unit) if n else 0*self._mean[None]
+    self._mean, self._var = X.mean(0), X.var(0)
+    self._adopt(self._mean, self._deviation())
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_newborn
 @patch
@@ -252,18 +269,22 @@ def explain(self:PlasticClassifier,
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-forget
 @patch
+@whole
 def forget(self:PlasticClassifier,
            ids: list|np.ndarray|None = None, # of rows, as `explain` names them: id i is the i-th row learned
-           label:int|str|None=None # a class
+           label:int|str|None=None # a class; `classes_` keeps its entry
           )->int: # rows forgotten
-    "Unlearn rows or a class; give one of the two; `classes_` keeps its entries"
+    "Unlearn rows or a class, give one of the two; also in mean and deviation, but with `bias=0` the scale stays"
     from sklearn.utils.validation import check_is_fitted
     check_is_fitted(self)
     if (ids is None) == (label is None): raise ValueError('forget: expected either ids or label')
-    if label is None: return self.brain_.forget(ids=ids)
-    at = np.flatnonzero(self._labels == label)
-    if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')
-    return self.brain_.forget(label=int(at[0]))
+    if label is not None:
+        at = np.flatnonzero(self._labels == label)
+        if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')
+        label = int(at[0])
+    n = self.brain_.forget(ids=ids, label=label)
+    if n: self._standardise_stored()
+    return n
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-alarm_
 @patch(as_prop=True)
@@ -304,7 +325,7 @@ def _repr_html_(self:PlasticClassifier):
     if hasattr(self, 'brain_'):
         names = ', '.join(map(str, self.classes_[:8])) + ' …'*(len(self.classes_) > 8)
         facts |= dict(features=len(self._shift), classes=names,
-                      rows=f'{self.brain_.memory.count:,} stored of {self._n:,} seen',
+                      rows=f'{self.brain_.memory.count:,} stored of {int(self.brain_.memory.counters[2]):,} seen',
                       state='storm' if self.alarm_ else 'calm')
     return glance_card(self, facts)
 
