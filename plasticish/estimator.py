@@ -11,7 +11,7 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
 from .brain import PlasticBrain, ReadoutConfig, VoteConfig
-from .common import glance_card, whole
+from .common import glance_card, in_turn, whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
@@ -226,6 +226,7 @@ def partial_fit(self:PlasticClassifier,
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-predict_proba
 @patch
+@in_turn
 def predict_proba(self:PlasticClassifier,
                   X, # features [n,D]
                   block:int=64 # rows per pass
@@ -239,6 +240,7 @@ def predict_proba(self:PlasticClassifier,
     return (p / p.sum(1, keepdim=True)).numpy()
 
 @patch
+@in_turn
 def predict(self:PlasticClassifier,
             X # features [n,D]
            )->np.ndarray: # labels [n]
@@ -257,6 +259,7 @@ def score(self:PlasticClassifier,
     return float(np.average(self.predict(X) == np.asarray(y), weights=sample_weight))
 
 @patch
+@in_turn
 def explain(self:PlasticClassifier,
             X, # features [n,D]
             k:int=3 # neighbours
@@ -304,6 +307,7 @@ def experts_(self:PlasticClassifier)->list: # of dicts: name, weight, memory in 
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-export
 @patch
+@in_turn
 def export(self:PlasticClassifier,
            path, # of the file, ending in .pt2
            precision:str='float32' # of keys and directions: float32, float16 or int8
@@ -320,6 +324,7 @@ def export(self:PlasticClassifier,
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_repr_html_
 @patch
+@in_turn
 def _repr_html_(self:PlasticClassifier):
     facts = dict(changed=repr(self)[18:-1] or 'nothing')
     if hasattr(self, 'brain_'):
