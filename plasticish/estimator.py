@@ -73,30 +73,32 @@ def __sklearn_tags__(self:PlasticClassifier):
     return Tags(estimator_type='classifier', target_tags=TargetTags(required=True), classifier_tags=ClassifierTags())
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_checked
+def _narrow(X):
+    with np.errstate(over='ignore'): return X.astype(np.float32, copy=False)
+
 @patch
 def _plain(self:PlasticClassifier, X):
     "Are these rows an array of finite numbers and of the width known? Then scikit-learn has nothing to add"
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float32, np.float64) or not len(X): return False
     known = vars(self)
     if 'feature_names_in_' in known or X.shape[1] != known.get('n_features_in_'): return False
-    return bool(np.isfinite(X.astype(np.float32, copy=False)).all())
+    return bool(np.isfinite(_narrow(X)).all())
 
 @patch
 def _checked(self:PlasticClassifier, X, *labels, reset=False):
-    "Rows in float32, and labels if they are given, as scikit-learn checks them; raises what it raises"
+    "Rows in float64 or float32, and labels if they are given, as scikit-learn checks them; raises what it raises"
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
     plain = not reset and self._plain(X)
-    if not labels:
-        if plain and 'brain_' in vars(self): return X.astype(np.float32, copy=False)
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float32, reset=False)
-    y, = labels
-    if plain and type(y) is np.ndarray and y.shape == X.shape[:1] and y.dtype.kind in 'biuUS':
-        return X.astype(np.float32, copy=False), y
-    X, y = validate_data(self, X, y, dtype=np.float32, reset=reset)
-    check_classification_targets(y)
-    return X, y
+    if plain and not labels and 'brain_' in vars(self): return X
+    if plain and labels and type(y := labels[0]) is np.ndarray and y.shape == X.shape[:1] and y.dtype.kind in 'biuUS':
+        return X, y
+    if not labels: check_is_fitted(self)
+    checked = validate_data(self, X, *labels, dtype=[np.float64, np.float32], reset=reset)
+    assert_all_finite(_narrow(checked[0] if labels else checked), input_name='X')
+    if labels: check_classification_targets(checked[1])
+    return checked
+
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_rows
 @patch
@@ -134,7 +136,7 @@ def _standardise(self:PlasticClassifier, X, reset):
 @patch
 def _deviation(self:PlasticClassifier):
     unit = np.sqrt(self._var)
-    return np.where(unit <= 1e-9*np.abs(self._mean), 1, unit)
+    return np.where(unit <= 1e-12*np.abs(self._mean), 1, unit)
 
 @patch
 def _adopt(self:PlasticClassifier, shift, unit):
@@ -312,7 +314,7 @@ def export(self:PlasticClassifier,
            path, # of the file, ending in .pt2
            precision:str='float32' # of keys and directions: float32, float16 or int8
           ): # the Path of the file
-    "One file that needs only PyTorch: rows as `predict_proba` takes them -> its shares; about.json lists `classes_`"
+    "One file that needs only PyTorch: float32 rows -> the shares of `predict_proba`; about.json lists `classes_`"
     from plasticish.deploy import export_rows
     from sklearn.utils.validation import check_is_fitted
     check_is_fitted(self)
