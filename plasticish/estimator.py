@@ -11,7 +11,7 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
 from .brain import PlasticBrain, ReadoutConfig, VoteConfig
-from .common import glance_card, in_turn, whole
+from .common import MAX_GAP, glance_card, in_turn, whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
@@ -201,7 +201,9 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
     self._labels, self._order = labels, labels.argsort()
     self.classes_ = labels[self._order]
     codes = torch.from_numpy(self._order[np.searchsorted(self.classes_, y)])
-    for a, b in zip(self._rows(X).split(1024), codes.split(1024)): self.brain_.train_step(a, b, self._given['mode'])
+    for a, b in zip(self._rows(X).split(1024), codes.split(1024)):
+        self.brain_.recent.widen_(int(b.max()) + 1 - MAX_GAP) # codes leave no gap
+        self.brain_.train_step(a, b, self._given['mode'])
     return self
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-fit
