@@ -327,7 +327,9 @@ def left_out(self:PlasticMetric,
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-state
 @patch
 def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
-    if prefix + 'count' in state: self.widen_(len(state[prefix + 'count']))
+    if prefix + 'count' in state:
+        C = len(state[prefix + 'count'])
+        self.count, self.sums = self.count.new_zeros(C), self.sums.new_zeros(C, self.dim)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
     shared_state(self, 'sums outer', state, prefix, load=True)
 
