@@ -85,7 +85,7 @@ def check_gap(
     "Raise `ValueError` for a label so far above those known that room for all between would cost memory"
     if len(y) and int(y.max()) >= known + MAX_GAP:
         raise ValueError(f'{name}: expected labels numbered 0, 1, 2, … as they come, at most {MAX_GAP} above those '
-                         f'so far ({known}), got {int(y.max())}; PlasticClassifier takes labels of any kind')
+                         f'so far ({known}), got {int(y.max())}; PlasticClassifier numbers classes itself')
 
 # %% ../nbs/workshop/common.ipynb #check_count
 def check_count(

@@ -15,7 +15,7 @@ from .common import MAX_GAP, glance_card, in_turn, whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
-    "`PlasticBrain` as a scikit-learn classifier of feature vectors: labels of any type, new classes at any time"
+    "`PlasticBrain` as a scikit-learn classifier of feature vectors: labels may be words, new classes come at any time"
     _estimator_type = 'classifier'
     def __init__(self, *,
                  hidden_dim:int|None=None, # neurons per layer, all of them read; None: 16 per feature, at most 2048
@@ -166,14 +166,17 @@ def _newborn(self:PlasticClassifier, D):
 
 # %% ../nbs/workshop/estimator.ipynb #in_order_of_appearance
 def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
-                           y:np.ndarray # more labels [B]
+                           y:np.ndarray, # more labels [B]
+                           name:str='y', # argument name for the error
+                           whose:str='before' # where the labels so far are from, for the error
                           )->np.ndarray: # those known, then the new ones
     "Labels in the order in which they first came"
     new, first = np.unique(y, return_index=True)
     new = y[np.sort(first)]
     if known is None: return new
     if (known.dtype.kind in 'OUS') != (new.dtype.kind in 'OUS'):
-        raise ValueError(f'y: expected labels like those before, such as {known[0]!r}, got {new[0]!r}')
+        was, came = known[:1].tolist()[0], new[:1].tolist()[0]
+        raise ValueError(f'{name}: expected labels like those {whose}, such as {was!r}, got {came!r}')
     return np.concatenate([known, new[~np.isin(new, known)]])
 
 # %% ../nbs/workshop/estimator.ipynb #row_counts
@@ -194,8 +197,8 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
     if times is not None: X, y = X.repeat(times, 0), y.repeat(times)
     if not len(X): return self
     labels = None if reset else self._labels
-    if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes))
-    labels = in_order_of_appearance(labels, y)
+    if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes), 'classes')
+    labels = in_order_of_appearance(labels, y, whose='of `classes`' if reset else 'before')
     if reset: self._given, self.brain_ = self.get_params(), self._newborn(X.shape[1] + 1)
     self._standardise(X, reset)
     self._labels, self._order = labels, labels.argsort()
@@ -211,7 +214,7 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
 @whole
 def fit(self:PlasticClassifier,
         X, # features [n,D]
-        y # labels [n]
+        y # labels [n]: whole numbers, truth values or words
        )->PlasticClassifier: # itself
     "Learn from the beginning"
     self._learn(X, y, None, True).brain_.consolidate()
@@ -268,7 +271,7 @@ def explain(self:PlasticClassifier,
             X, # features [n,D]
             k:int=3 # neighbours
            )->list: # as EpisodicMemoryBank.explain, with the given labels; id i is the i-th row learned
-    "Which stored rows spoke for each answer"
+    "The stored rows nearest to each question, and how far each part preferred the answer to the next best class"
     x = self._rows(self._checked(X))
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
@@ -282,32 +285,38 @@ def forget(self:PlasticClassifier,
            label:int|str|None=None # a class; `classes_` keeps its entry
           )->int: # rows forgotten
     "Unlearn rows or a class, give one of the two; also in mean and deviation, but with `bias=0` the scale stays"
-    from sklearn.utils.validation import check_is_fitted
-    check_is_fitted(self)
+    brain = self._fitted()
     if (ids is None) == (label is None): raise ValueError('forget: expected either ids or label')
     if label is not None:
         at = np.flatnonzero(self._labels == label)
         if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')
         label = int(at[0])
-    n = self.brain_.forget(ids=ids, label=label)
+    n = brain.forget(ids=ids, label=label)
     if n: self._standardise_stored()
     return n
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-alarm_
+@patch
+def _fitted(self:PlasticClassifier):
+    "The brain; raises `NotFittedError`"
+    from sklearn.utils.validation import check_is_fitted
+    check_is_fitted(self)
+    return self.brain_
+
 @patch(as_prop=True)
 def alarm_(self:PlasticClassifier)->bool:
     "Do the latest rows look like a storm?"
-    return self.brain_.alarm
+    return self._fitted().alarm
 
 @patch(as_prop=True)
 def changes_(self:PlasticClassifier)->list: # of dicts: start and end in rows learned, kind, evidence
     "What changed when: a storm that passed, a lasting change, or an open alarm"
-    return self.brain_.changes()
+    return self._fitted().changes()
 
 @patch(as_prop=True)
 def experts_(self:PlasticClassifier)->list: # of dicts: name, weight, memory in rows
     "The parts of the answer, and how far each counts now"
-    return self.brain_.experts()
+    return self._fitted().experts()
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-export
 @patch
@@ -318,13 +327,12 @@ def export(self:PlasticClassifier,
           ): # the Path of the file
     "One file that needs only PyTorch: float32 rows -> the shares of `predict_proba`; about.json lists `classes_`"
     from plasticish.deploy import export_rows
-    from sklearn.utils.validation import check_is_fitted
-    check_is_fitted(self)
+    brain = self._fitted()
     shift, unit = (torch.from_numpy(np.asarray(v, dtype=float)) for v in (self._shift, self._unit))
     scale = shift, unit, self._given['bias']*len(shift)**.5, torch.from_numpy(self._order)
     names = getattr(self, 'feature_names_in_', None)
     about = dict(classes=[str(c) for c in self.classes_], features=None if names is None else list(map(str, names)))
-    return export_rows(self.brain_, path, precision, scale, about)
+    return export_rows(brain, path, precision, scale, about)
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_repr_html_
 @patch
