@@ -85,7 +85,7 @@ def check_gap(
     "Raise `ValueError` for a label so far above those known that room for all between would cost memory"
     if len(y) and int(y.max()) >= known + MAX_GAP:
         raise ValueError(f'{name}: expected labels numbered 0, 1, 2, … as they come, at most {MAX_GAP} above those '
-                         f'so far ({known}), got {int(y.max())}; PlasticClassifier takes labels of any kind')
+                         f'so far ({known}), got {int(y.max())}; PlasticClassifier numbers classes itself')
 
 # %% ../nbs/workshop/common.ipynb #check_count
 def check_count(
@@ -260,14 +260,19 @@ def figure_style():
 
 # %% ../nbs/workshop/common.ipynb #Steered
 class HostBuffers(nn.Module):
-    "A module whose buffers named in `host_buffers` stay where they are when it moves"
+    "A module that keeps the types of its buffers, and those named in `host_buffers` where they are when it moves"
     host_buffers:tuple[str, ...] = ('counters',)
 
     def _apply(self, fn, recurse:bool=True):
+        for kind in dict.fromkeys(b.dtype for b in self.buffers()):
+            if (new := fn(torch.zeros(1, dtype=kind, device='cpu')).dtype) != kind:
+                raise TypeError(f'dtype: expected none, for sums and keys keep their own types, got {new} for {kind}; '
+                                'precision and storage are set when a brain or a bank is made')
         kept = {name: self._buffers[name] for name in self.host_buffers}
         super()._apply(fn, recurse)
         self._buffers.update(kept)
         return self
+
 
 # %% ../nbs/workshop/common.ipynb #untouched_zeros
 def untouched_zeros(n:int, # rows

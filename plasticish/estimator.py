@@ -11,11 +11,11 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
 from .brain import PlasticBrain, ReadoutConfig, VoteConfig
-from .common import glance_card, whole
+from .common import MAX_GAP, glance_card, in_turn, whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
-    "`PlasticBrain` as a scikit-learn classifier of feature vectors: labels of any type, new classes at any time"
+    "`PlasticBrain` as a scikit-learn classifier of feature vectors: labels may be words, new classes come at any time"
     _estimator_type = 'classifier'
     def __init__(self, *,
                  hidden_dim:int|None=None, # neurons per layer, all of them read; None: 16 per feature, at most 2048
@@ -73,65 +73,85 @@ def __sklearn_tags__(self:PlasticClassifier):
     return Tags(estimator_type='classifier', target_tags=TargetTags(required=True), classifier_tags=ClassifierTags())
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_checked
+def _narrow(X):
+    with np.errstate(over='ignore'): return X.astype(np.float32, copy=False)
+
 @patch
 def _plain(self:PlasticClassifier, X):
     "Are these rows an array of finite numbers and of the width known? Then scikit-learn has nothing to add"
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float32, np.float64) or not len(X): return False
     known = vars(self)
     if 'feature_names_in_' in known or X.shape[1] != known.get('n_features_in_'): return False
-    return bool(np.isfinite(X.astype(np.float32, copy=False)).all())
+    return bool(np.isfinite(_narrow(X)).all())
 
 @patch
 def _checked(self:PlasticClassifier, X, *labels, reset=False):
-    "Rows in float32, and labels if they are given, as scikit-learn checks them; raises what it raises"
+    "Rows in float64 or float32, and labels if they are given, as scikit-learn checks them; raises what it raises"
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
     plain = not reset and self._plain(X)
-    if not labels:
-        if plain and 'brain_' in vars(self): return X.astype(np.float32, copy=False)
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float32, reset=False)
-    y, = labels
-    if plain and type(y) is np.ndarray and y.shape == X.shape[:1] and y.dtype.kind in 'biuUS':
-        return X.astype(np.float32, copy=False), y
-    X, y = validate_data(self, X, y, dtype=np.float32, reset=reset)
-    check_classification_targets(y)
-    return X, y
+    if plain and not labels and 'brain_' in vars(self): return X
+    if plain and labels and type(y := labels[0]) is np.ndarray and y.shape == X.shape[:1] and y.dtype.kind in 'biuUS':
+        return X, y
+    if not labels: check_is_fitted(self)
+    checked = validate_data(self, X, *labels, dtype=[np.float64, np.float32], reset=reset)
+    assert_all_finite(_narrow(checked[0] if labels else checked), input_name='X')
+    if labels: check_classification_targets(checked[1])
+    return checked
+
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_rows
 @patch
 def _rows(self:PlasticClassifier, X):
     x = torch.tensor((X - self._shift)/self._unit, dtype=torch.float32)
-    return F.pad(x, (0, 1), value=self.bias * x.shape[1]**.5)
+    return F.pad(x, (0, 1), value=self._given['bias']*x.shape[1]**.5)
 
 @patch
 def _raw(self:PlasticClassifier, f, shift, unit):
     "Rows as they were given [n,D], from features [n,D+1] stored on that scale"
-    x = f.sign()*f.abs()**(1/self.power)
-    return (x[:, :-1]/x[:, -1:]).double().numpy()*self.bias*(x.shape[1] - 1)**.5*unit + shift
+    x = f.sign()*f.abs()**(1/self.brain_.power)
+    return (x[:, :-1]/x[:, -1:]).cpu().double().numpy()*self._given['bias']*(x.shape[1] - 1)**.5*unit + shift
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_standardise
 @patch
 def _standardise(self:PlasticClassifier, X, reset):
     "Take rows [n,D] into the running mean and variance; bring what is stored to a new scale where the old one is off"
+    given = self._given
+    if not reset and not (given['scale'] and given['bias']): self._n += len(X); return
     n, mean, var = len(X), X.mean(0, dtype=float), X.var(0, dtype=float)
+    if not given['scale']: mean, var = 0*mean, 0*var + 1
     if not reset:
         all_rows, off = self._n + n, mean - self._mean
         var = (self._n*self._var + n*var + self._n*n/all_rows*off**2)/all_rows
         n, mean = all_rows, self._mean + off*n/all_rows
     self._n, self._mean, self._var = n, mean, var
-    unit = np.sqrt(var)
-    unit[unit <= 1e-9*np.abs(mean)] = 1
-    if reset: self._shift, self._unit, self._scaled_at = (mean, unit, n) if self.scale else (0*mean, 0*mean + 1, n)
-    elif self.scale and self.bias and n >= 1.25*self._scaled_at:
+    unit = self._deviation()
+    if reset: self._shift, self._unit, self._scaled_at = mean, unit, n
+    elif n >= 1.25*self._scaled_at:
         moved = (np.abs(mean - self._shift)/self._unit).max() > .5 or np.abs(np.log2(unit/self._unit)).max() > 1
         if moved or 2*self._scaled_at <= n <= 4096: self._adopt(mean, unit)
+
+
+# %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_adopt
+@patch
+def _deviation(self:PlasticClassifier):
+    unit = np.sqrt(self._var)
+    return np.where(unit <= 1e-12*np.abs(self._mean), 1, unit)
 
 @patch
 def _adopt(self:PlasticClassifier, shift, unit):
     "Change the scale, and bring what is stored along"
     old, self._shift, self._unit, self._scaled_at = (self._shift, self._unit), shift, unit, self._n
     if self.brain_.memory.count: self.brain_._remap(lambda f: self.brain_.features(self._rows(self._raw(f, *old))))
+
+@patch
+def _standardise_stored(self:PlasticClassifier):
+    "Make mean, variance and scale those of the rows that are stored"
+    self._n = n = self.brain_.memory.count
+    if not (self._given['scale'] and self._given['bias']): return
+    X = self._raw(self.brain_.memory.values(slice(0, n)), self._shift, self._unit) if n else 0*self._mean[None]
+    self._mean, self._var = X.mean(0), X.var(0)
+    self._adopt(self._mean, self._deviation())
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_newborn
 @patch
@@ -146,14 +166,17 @@ def _newborn(self:PlasticClassifier, D):
 
 # %% ../nbs/workshop/estimator.ipynb #in_order_of_appearance
 def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
-                           y:np.ndarray # more labels [B]
+                           y:np.ndarray, # more labels [B]
+                           name:str='y', # argument name for the error
+                           whose:str='before' # where the labels so far are from, for the error
                           )->np.ndarray: # those known, then the new ones
     "Labels in the order in which they first came"
     new, first = np.unique(y, return_index=True)
     new = y[np.sort(first)]
     if known is None: return new
     if (known.dtype.kind in 'OUS') != (new.dtype.kind in 'OUS'):
-        raise ValueError(f'y: expected labels like those before, such as {known[0]!r}, got {new[0]!r}')
+        was, came = known[:1].tolist()[0], new[:1].tolist()[0]
+        raise ValueError(f'{name}: expected labels like those {whose}, such as {was!r}, got {came!r}')
     return np.concatenate([known, new[~np.isin(new, known)]])
 
 # %% ../nbs/workshop/estimator.ipynb #row_counts
@@ -174,14 +197,16 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
     if times is not None: X, y = X.repeat(times, 0), y.repeat(times)
     if not len(X): return self
     labels = None if reset else self._labels
-    if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes))
-    labels = in_order_of_appearance(labels, y)
-    if reset: self.brain_ = self._newborn(X.shape[1] + 1)
+    if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes), 'classes')
+    labels = in_order_of_appearance(labels, y, whose='of `classes`' if reset else 'before')
+    if reset: self._given, self.brain_ = self.get_params(), self._newborn(X.shape[1] + 1)
     self._standardise(X, reset)
     self._labels, self._order = labels, labels.argsort()
     self.classes_ = labels[self._order]
     codes = torch.from_numpy(self._order[np.searchsorted(self.classes_, y)])
-    for a, b in zip(self._rows(X).split(1024), codes.split(1024)): self.brain_.train_step(a, b, self.mode)
+    for a, b in zip(self._rows(X).split(1024), codes.split(1024)):
+        self.brain_.recent.widen_(int(b.max()) + 1 - MAX_GAP) # codes leave no gap
+        self.brain_.train_step(a, b, self._given['mode'])
     return self
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-fit
@@ -189,7 +214,7 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
 @whole
 def fit(self:PlasticClassifier,
         X, # features [n,D]
-        y # labels [n]
+        y # labels [n]: whole numbers, truth values or words
        )->PlasticClassifier: # itself
     "Learn from the beginning"
     self._learn(X, y, None, True).brain_.consolidate()
@@ -208,6 +233,7 @@ def partial_fit(self:PlasticClassifier,
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-predict_proba
 @patch
+@in_turn
 def predict_proba(self:PlasticClassifier,
                   X, # features [n,D]
                   block:int=64 # rows per pass
@@ -221,6 +247,7 @@ def predict_proba(self:PlasticClassifier,
     return (p / p.sum(1, keepdim=True)).numpy()
 
 @patch
+@in_turn
 def predict(self:PlasticClassifier,
             X # features [n,D]
            )->np.ndarray: # labels [n]
@@ -239,11 +266,12 @@ def score(self:PlasticClassifier,
     return float(np.average(self.predict(X) == np.asarray(y), weights=sample_weight))
 
 @patch
+@in_turn
 def explain(self:PlasticClassifier,
             X, # features [n,D]
             k:int=3 # neighbours
            )->list: # as EpisodicMemoryBank.explain, with the given labels; id i is the i-th row learned
-    "Which stored rows spoke for each answer"
+    "The stored rows nearest to each question, and how far each part preferred the answer to the next best class"
     x = self._rows(self._checked(X))
     name = lambda c: self._labels[c].item() if hasattr(self._labels[c], 'item') else self._labels[c]
     return [{**w, 'prediction': name(w['prediction']), 'labels': [name(c) for c in w['labels']]}
@@ -251,59 +279,70 @@ def explain(self:PlasticClassifier,
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-forget
 @patch
+@whole
 def forget(self:PlasticClassifier,
            ids: list|np.ndarray|None = None, # of rows, as `explain` names them: id i is the i-th row learned
-           label:int|str|None=None # a class
+           label:int|str|None=None # a class; `classes_` keeps its entry
           )->int: # rows forgotten
-    "Unlearn rows or a class; give one of the two; `classes_` keeps its entries"
-    from sklearn.utils.validation import check_is_fitted
-    check_is_fitted(self)
+    "Unlearn rows or a class, give one of the two; also in mean and deviation, but with `bias=0` the scale stays"
+    brain = self._fitted()
     if (ids is None) == (label is None): raise ValueError('forget: expected either ids or label')
-    if label is None: return self.brain_.forget(ids=ids)
-    at = np.flatnonzero(self._labels == label)
-    if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')
-    return self.brain_.forget(label=int(at[0]))
+    if label is not None:
+        at = np.flatnonzero(self._labels == label)
+        if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')
+        label = int(at[0])
+    n = brain.forget(ids=ids, label=label)
+    if n: self._standardise_stored()
+    return n
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-alarm_
+@patch
+def _fitted(self:PlasticClassifier):
+    "The brain; raises `NotFittedError`"
+    from sklearn.utils.validation import check_is_fitted
+    check_is_fitted(self)
+    return self.brain_
+
 @patch(as_prop=True)
 def alarm_(self:PlasticClassifier)->bool:
     "Do the latest rows look like a storm?"
-    return self.brain_.alarm
+    return self._fitted().alarm
 
 @patch(as_prop=True)
 def changes_(self:PlasticClassifier)->list: # of dicts: start and end in rows learned, kind, evidence
     "What changed when: a storm that passed, a lasting change, or an open alarm"
-    return self.brain_.changes()
+    return self._fitted().changes()
 
 @patch(as_prop=True)
 def experts_(self:PlasticClassifier)->list: # of dicts: name, weight, memory in rows
     "The parts of the answer, and how far each counts now"
-    return self.brain_.experts()
+    return self._fitted().experts()
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-export
 @patch
+@in_turn
 def export(self:PlasticClassifier,
            path, # of the file, ending in .pt2
            precision:str='float32' # of keys and directions: float32, float16 or int8
           ): # the Path of the file
-    "One file that needs only PyTorch: rows as `predict_proba` takes them -> its shares; about.json lists `classes_`"
+    "One file that needs only PyTorch: float32 rows -> the shares of `predict_proba`; about.json lists `classes_`"
     from plasticish.deploy import export_rows
-    from sklearn.utils.validation import check_is_fitted
-    check_is_fitted(self)
+    brain = self._fitted()
     shift, unit = (torch.from_numpy(np.asarray(v, dtype=float)) for v in (self._shift, self._unit))
-    scale = shift, unit, self.bias*len(shift)**.5, torch.from_numpy(self._order)
+    scale = shift, unit, self._given['bias']*len(shift)**.5, torch.from_numpy(self._order)
     names = getattr(self, 'feature_names_in_', None)
     about = dict(classes=[str(c) for c in self.classes_], features=None if names is None else list(map(str, names)))
-    return export_rows(self.brain_, path, precision, scale, about)
+    return export_rows(brain, path, precision, scale, about)
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_repr_html_
 @patch
+@in_turn
 def _repr_html_(self:PlasticClassifier):
     facts = dict(changed=repr(self)[18:-1] or 'nothing')
     if hasattr(self, 'brain_'):
         names = ', '.join(map(str, self.classes_[:8])) + ' …'*(len(self.classes_) > 8)
         facts |= dict(features=len(self._shift), classes=names,
-                      rows=f'{self.brain_.memory.count:,} stored of {self._n:,} seen',
+                      rows=f'{self.brain_.memory.count:,} stored of {int(self.brain_.memory.counters[2]):,} seen',
                       state='storm' if self.alarm_ else 'calm')
     return glance_card(self, facts)
 

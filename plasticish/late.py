@@ -9,7 +9,7 @@ __all__ = ['LabelQueue']
 import torch
 from fastcore.basics import patch
 from torch import Tensor
-from .common import before_change, HostBuffers, check_count, no_grad, ordinary
+from .common import before_change, HostBuffers, at_a_glance, check_count, no_grad, ordinary
 
 # %% ../nbs/workshop/late.ipynb #LabelQueue
 class LabelQueue(HostBuffers):
@@ -30,6 +30,8 @@ class LabelQueue(HostBuffers):
         self.register_buffer('counters', torch.zeros(1, dtype=torch.int64)) # next ticket
 
     def __len__(self): return int((self.tickets >= 0).sum())
+
+    def __repr__(self): return at_a_glance(self, dict(waiting=f'{len(self):,} of {self.size:,}', features=self.dim))
 
 # %% ../nbs/workshop/late.ipynb #LabelQueue-add_
 @patch

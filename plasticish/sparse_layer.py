@@ -87,9 +87,9 @@ def outer_add_(
     return weight.index_add_(0, idx.flatten(), upd.to(weight.dtype))
 
 # %% ../nbs/01_sparse_layer.ipynb #SparseProjection
-class SparseProjection(nn.Module):
+class SparseProjection(HostBuffers):
     "Random unit directions of `size` neurons over `in_size` features; the `k` best matches win each input"
-    large = 'weight',
+    large, host_buffers = ('weight',), ()
 
     @ordinary
     def __init__(self,
@@ -172,9 +172,9 @@ def observe_(self:SparseProjection,
     self.step += 1
 
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric
-class PlasticMetric(nn.Module):
+class PlasticMetric(HostBuffers):
     "Running within-class covariance of unit features, and the whitening made from it"
-    large = 'sums', 'outer', 'whitener'
+    large, host_buffers = ('sums', 'outer', 'whitener'), ()
 
     @ordinary
     def __init__(self,
@@ -327,7 +327,9 @@ def left_out(self:PlasticMetric,
 # %% ../nbs/01_sparse_layer.ipynb #PlasticMetric-state
 @patch
 def _load_from_state_dict(self:PlasticMetric, state, prefix, *args):
-    if prefix + 'count' in state: self.widen_(len(state[prefix + 'count']))
+    if prefix + 'count' in state:
+        C = len(state[prefix + 'count'])
+        self.count, self.sums = self.count.new_zeros(C), self.sums.new_zeros(C, self.dim)
     nn.Module._load_from_state_dict(self, state, prefix, *args)
     shared_state(self, 'sums outer', state, prefix, load=True)
 

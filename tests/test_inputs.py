@@ -289,6 +289,19 @@ def test_what_is_unusual_but_right():
             assert difference(dict(a.state_dict()), dict(b.state_dict())) is None, kind
             assert not any(t.requires_grad for t in a.state_dict().values())
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_types_stay(kind, refused):
+    "Buffers keep their types, whatever moves: sums in 64 bits lose their digits in 32, and a brain half converted cannot answer"
+    o = subject(kind)
+    changes = {'half': o.half, 'double': o.double, 'bfloat16': lambda: o.to(torch.bfloat16), 'type': lambda: o.type(torch.float16),
+               'device and type': lambda: o.to('meta', torch.float64), 'like': lambda: o.to(good_x.double())} | ({} if 'bank' in kind else {'float': o.float})
+    for what, change in changes.items(): refused(what, o, change, 'dtype')
+    before = picture(o)
+    assert o.to('cpu').to(torch.device('cpu')).cpu() is o and difference(before, picture(o)) is None
+    moved = copy.deepcopy(o).to('meta')
+    assert {k: b.dtype for k, b in moved.named_buffers()} == {k: b.dtype for k, b in o.named_buffers()}
+    assert {b.device.type for b in moved.buffers()} == {'cpu', 'meta'}
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('kind', KINDS)
 def test_mixed_devices(kind):
