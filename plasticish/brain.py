@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
-    before_change, check_count, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
+    before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
     check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
@@ -285,7 +285,7 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons per layer
-                 sparsity_k:int=128, # winners per input, or all of a smaller layer; used by encoders that learn or open gates alone
+                 sparsity_k:int=128, # winners per input (of fewer neurons all); used by encoders that learn or open gates
                  num_layers:int|None=None, # layers at first; None: one, or four if `published`
                  memory_size:int=60000, # capacity of the memory
                  k_neighbors:int=50, # neighbours per query
@@ -304,8 +304,7 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
         super().__init__()
         vote, readout = plastic_settings(published, vote, readout, moved)
         if num_layers is None: num_layers = 4 if published else 1
-        check_count(hidden_dim, 'hidden_dim')
-        if sparsity_k == 128: sparsity_k = min(128, hidden_dim)
+        if sparsity_k == 128 and isinstance(hidden_dim, int): sparsity_k = min(128, hidden_dim)
         check_settings(hidden_dim, in_dim=in_dim, hidden_dim=hidden_dim, sparsity_k=sparsity_k, num_layers=num_layers,
                        num_classes=num_classes, lr_brain=lr_brain, power=vote.power, n_neurons=readout.n_neurons,
                        eval_batch=readout.eval_batch, device=device, eyes=eyes, precision=precision)

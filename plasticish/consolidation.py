@@ -787,7 +787,7 @@ def _compare(self:RecentReadouts, lateral):
     inverse = self._inverses()[:2]
     own = ((inverse*lateral[1]).sum((1, 2))/self.count[1].sum().clamp(min=1)).clamp(1e-6, .95)
     long, today = own/(1 - own)             # as if the sums did not hold the rows
-    return inverse, today/long
+    return inverse, today/long*(1.3 if self.direct else 1.)
 
 @patch
 def _inverses(self:RecentReadouts):
@@ -815,7 +815,10 @@ def reset_(self:RecentReadouts):
 
 @patch
 def _load_from_state_dict(self:RecentReadouts, state, prefix, *args):
-    if prefix + 'count' in state: self.widen_(state[prefix + 'count'].shape[-1])
+    if prefix + 'count' in state:
+        for name in ('target', 'weight', 'count', 'known'): # as many classes as the state has
+            b = getattr(self, name)
+            setattr(self, name, b.new_zeros(*b.shape[:-1], state[prefix + 'count'].shape[-1]))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 @patch

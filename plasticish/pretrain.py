@@ -82,6 +82,12 @@ def _save_half(net, path):
     state = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
     save_file({k: v.contiguous().cpu() for k, v in state.items()}, path)
 
+# %% ../nbs/workshop/pretrain.ipynb #_normalized
+def _normalized():
+    "What brings images [B,3,H,W] of bytes into the range that the eyes expect"
+    from torchvision.transforms import v2
+    return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+
 # %% ../nbs/workshop/pretrain.ipynb #train_eyes
 def train_eyes(
     data_root,  # Tiny ImageNet sheets (see read_sheets)
@@ -99,9 +105,7 @@ def train_eyes(
     start, gen = time.time(), torch.Generator().manual_seed(seed)
     torch.manual_seed(seed); torch.set_flush_denormal(True)
     (x, y), (xv, yv) = read_sheets(data_root, 'train'), read_sheets(data_root, 'val')
-    from torchvision.transforms import v2
-    norm = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
-    body = net or SmallResNet()
+    norm, body = _normalized(), net or SmallResNet()
     width = body.eval()(torch.zeros(1, 3, 32, 32)).shape[1]
     model = nn.Sequential(body, nn.Linear(width, int(y.max()) + 1)).to(device).to(memory_format=torch.channels_last)
     opt, sched = _eyes_optimizer(model, lr, weight_decay, epochs*(len(x)//batch))
