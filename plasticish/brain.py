@@ -285,7 +285,7 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons per layer
-                 sparsity_k:int=128, # winners per input (of fewer neurons all); used by encoders that learn or open gates
+                 sparsity_k:int=128, # winners per input, or all of fewer; where encoders learn or open gates
                  num_layers:int|None=None, # layers at first; None: one, or four if `published`
                  memory_size:int=60000, # capacity of the memory
                  k_neighbors:int=50, # neighbours per query

@@ -1010,7 +1010,7 @@ def plasticish_forget(
     quiet: bool = False,  # no report
     format: str = 'table',  # table or json
 ):
-    "Let a brain forget pictures, items, a class or a phase, as if it had never seen them"
+    "Let a brain forget pictures, items, a class or a phase: what they taught is taken out"
     parts = [i.strip() for i in ids.split(',')] if ids else []
     if not all(i.isdigit() for i in parts): raise ValueError(f'ids: expected numbers, got {ids!r}')
     n = forget_items(brain, images, [*map(int, parts)], label, phase, device)
