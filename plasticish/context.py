@@ -104,24 +104,25 @@ def mid_rank(
     y:Tensor, # classes [B]; earlier rows of the same class count as past, too
     past:Tensor, # scores of that class [B,W]
     n:Tensor, # how many of them there are [B]
-)->Tensor: # [B], between 0 and 1; small: strangely low
+)->Tensor: # [B], between 0 and 1; small: strangely low; NaN: the first of its class, which tells nothing
     "The rank of each score among those of its class before it"
     there = torch.arange(past.shape[1]) < n[:, None]
     seen = torch.cat([there, (y[:, None] == y).tril(-1)], 1)            # [B,W+B]
     past, own = torch.cat([past, m.expand(len(m), -1)], 1), m[:, None]
     below = ((past < own) & seen).sum(1).double() + .5*((past == own) & seen).sum(1).double()
-    return (below + .5)/(seen.sum(1) + 1)
+    rank = (below + .5)/(seen.sum(1) + 1)
+    return rank.where(seen.any(1), torch.nan)
 
 # %% ../nbs/03_context.ipynb #bets
 BETS = .1, .3, .5, .7
 
 def bets(
-    p:Tensor, # ranks [B]
+    p:Tensor, # ranks [B]; no bet on NaN
     slack:float, # added to them
 )->Tensor: # float64 [B,K]
     "By what each bet on small ranks multiplies its stake; at most 1 on average while nothing changes"
     eps = torch.tensor(BETS, dtype=torch.float64)
-    return eps*(p[:, None].double() + slack).clamp(max=1)**(eps - 1)
+    return (eps*(p[:, None].double() + slack).clamp(max=1)**(eps - 1)).nan_to_num(1.)
 
 def bet_wealth(
     e:Tensor, # factors [B,K]
@@ -193,9 +194,9 @@ def bet_(self:SequentialAlarm,
 def _until_calm_(self:SequentialAlarm, p):
     "Compare calm and storm as explanations of the ranks"
     p = p.double().log()
-    self.ending[1:] += torch.stack([p.sum(), torch.tensor(len(p))])
+    self.ending[1:] += torch.stack([p.nansum(), (~p.isnan()).sum()])
     eps = (-self.ending[2]/self.ending[1]).clamp(.05, .7)
-    calm = (-eps.log() - (eps - 1)*p).cumsum(0)
+    calm = (-eps.log() - (eps - 1)*p).nan_to_num(0.).cumsum(0)
     calm = calm - torch.minimum(-self.ending[0], calm.cummin(0).values)    # never below zero
     self.ending[0] = calm[-1]
     if (calm >= CALM).any(): self._end_(False)
@@ -281,10 +282,8 @@ def _take_(self:DriftDetector, m, y):
     "Take in the ranks of a few rows; without an alarm their margins are kept"
     at, calm = self.place[y], not self.alarm
     alike = y if calm else torch.arange(len(y)) # in an alarm no row is part of the past of another
-    before = self.count[at] + (alike[:, None] == alike).tril(-1).sum(1)
-    ranked = before > 0                       # the first row of a class tells nothing
-    if ranked.any(): self.bet_(mid_rank(m, alike, self.past[at], self.count[at])[ranked])
-    if calm and not self.alarm: self._keep_(m, at, before)
+    self.bet_(mid_rank(m, alike, self.past[at], self.count[at]))
+    if calm and not self.alarm: self._keep_(m, at, self.count[at] + (y[:, None] == y).tril(-1).sum(1))
 
 # %% ../nbs/03_context.ipynb #DriftDetector-keep_
 @patch
