@@ -230,8 +230,8 @@ def alarm(self:Brain)->bool:
     return any(a.alarm for a in self._alarms().values())
 
 @patch(as_prop=True)
-def _weather(self:Brain)->str:
-    "What the alarms say, in a word or two"
+def _state(self:Brain)->str:
+    "What the alarms say, in words"
     return 'storm' if self.drift.alarm else 'inputs have changed' if self.inputs.alarm else 'calm'
 
 @patch

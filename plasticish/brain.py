@@ -285,7 +285,7 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
     def __init__(self,
                  in_dim:int=512, # width D of the features
                  hidden_dim:int=4096, # neurons per layer
-                 sparsity_k:int=128, # winners per input, or all of fewer; where encoders learn or open gates
+                 sparsity_k:int=128, # winners per input, where encoders learn or open gates; 128: at most all
                  num_layers:int|None=None, # layers at first; None: one, or four if `published`
                  memory_size:int=60000, # capacity of the memory
                  k_neighbors:int=50, # neighbours per query
@@ -984,7 +984,7 @@ def _facts(self:PlasticBrain):
     return dict(features=self.in_dim, layers=f'{self.num_layers} of {neurons} neurons' if sizes else 'none',
                 **{'frozen': frozen} if frozen else {}, classes=self.num_classes or f'{self.memory.n_classes}, open',
                 memory=f'{self.memory.count:,} of {self.memory.memory_size:,}',
-                state=self._weather)
+                state=self._state)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_facts
 @patch
@@ -992,4 +992,4 @@ def _facts(self:TriarchicBrain):
     used = f'{self.hidden_size:,}'
     if hasattr(self.base, 'wins'): used = f'{int((self.base.wins > 0).sum()):,} of {used} in use'
     return dict(features=self.in_size, neurons=used, winners=self.sparsity_k, classes=self.out_size,
-                core=type(self.core).__name__, state=self._weather)
+                core=type(self.core).__name__, state=self._state)
