@@ -381,10 +381,20 @@ def renamed(key:str # of a state that 0.3 may have written
     return '.'.join(RENAMED.get(part, part) for part in key.split('.'))
 
 # %% ../nbs/workshop/common.ipynb #Undo
+def modules_in(module:nn.Module|None, # where to begin
+               found:dict|None=None # keys: what has been found
+              )->dict: # keys: `module` and those in it, once each, as `Module.modules` has them
+    "Like `Module.modules`, without their names, which take most of its calls"
+    found = {} if found is None else found
+    if module is not None and module not in found:
+        found[module] = None
+        for part in module._modules.values(): modules_in(part, found)
+    return found
+
 def _holders(o):
     "The modules of an object; an object that is no module counts as one itself"
-    if isinstance(o, nn.Module): return list(o.modules())
-    return [o, *(m for part in vars(o).values() if isinstance(part, nn.Module) for m in part.modules())]
+    if isinstance(o, nn.Module): return list(modules_in(o))
+    return [o, *(m for part in vars(o).values() if isinstance(part, nn.Module) for m in modules_in(part))]
 
 # %% ../nbs/workshop/common.ipynb #Undo-class
 class Undo:

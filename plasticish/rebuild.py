@@ -11,7 +11,7 @@ from typing import Any
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
-from .common import Derived, before_change, log
+from .common import Derived, before_change, log, modules_in
 from .distributed import all_sum, my_slice, ranks
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild
@@ -167,7 +167,7 @@ def _remap(self:Rebuild, fn):
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_answers
 @patch
-def _tensors(self:Rebuild): return [b for m in self.modules() for b in m._buffers.values() if b is not None]
+def _tensors(self:Rebuild): return [b for m in modules_in(self) for b in m._buffers.values() if b is not None]
 
 @patch
 def _remember(self:Rebuild, f, said):
