@@ -640,7 +640,7 @@ class RecentReadouts(HostBuffers):
                 ):
         super().__init__()
         self.direct = 3*in_dim <= size
-        if self.direct: decays = *decays, decays[0] # a linear readout
+        if self.direct: decays = *decays, decays[0], decays[:2][-1] # a linear readout, and one of hinges
         self.power, self.decays, self.ridge, self.wait = power, decays, ridge, wait
         L, f = len(decays), lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         self._make_fixed(in_dim, size, device)
@@ -653,29 +653,53 @@ class RecentReadouts(HostBuffers):
         self.register_buffer('waiting_y', torch.full((wait,), -1, dtype=torch.int64, device=device))
         self.register_buffer('counters', torch.zeros(1, dtype=torch.int64)) # rows that wait
 
+# %% ../nbs/02_consolidation.ipynb #hinge_neurons
+def hinge_neurons(n:int, # how many
+                  in_dim:int, # width D of the unit features that they look at
+                  g:torch.Generator # what they are drawn with
+                 )->tuple[Tensor, Tensor]: # weights [n,D] and thresholds [n]
+    "Neurons that look at one feature or at two, in turns, and fire beyond a threshold"
+    at = torch.rand(n, in_dim, generator=g, dtype=torch.float32).argsort(1)[:, :2]
+    w = torch.randn(n, at.shape[1], generator=g, dtype=torch.float32)
+    w[::2, 1:] = 0
+    W = torch.zeros(n, in_dim, dtype=torch.float32).scatter_(1, at, F.normalize(w, dim=1))
+    return W, torch.randn(n, generator=g, dtype=torch.float32)/in_dim**.5
+
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-_make_fixed
 @patch
 def _make_fixed(self:RecentReadouts, in_dim, size, device):
-    "What never changes: the random neurons, which numbers each timescale reads, and how rows fade"
-    g = torch.Generator().manual_seed(0)
-    E = F.normalize(torch.randn(size - self.direct*in_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
-    reads = torch.ones(len(self.decays), size, dtype=torch.float32)
-    if self.direct: reads[-1, :len(E)] = 0 # the linear readout reads the features alone
+    "What never changes: the random neurons, how many numbers each timescale reads, and how rows fade"
+    g, n, L = torch.Generator().manual_seed(0), size - self.direct*in_dim, len(self.decays)
+    E = F.normalize(torch.randn(n, in_dim, generator=g, dtype=torch.float32), dim=1)
+    hinges, threshold = hinge_neurons(n*self.direct, in_dim, g)
+    reads = torch.tensor([size]*(L - 2) + [in_dim if self.direct else size, size], dtype=torch.float32)[:L, None]
     fade = torch.tensor(self.decays, dtype=torch.float32)[:, None]**torch.arange(self.wait + 1) # [L,wait+1]
-    self.register_buffer('encoder', E.to(device), persistent=False)
+    self.register_buffer('encoder', torch.cat([E, hinges]).to(device), persistent=False)
+    self.register_buffer('threshold', torch.cat([0*E[:, 0], threshold]).to(device), persistent=False)
     self.register_buffer('reads', reads.to(device), persistent=False)
     self.register_buffer('fade', fade.to(device), persistent=False)
+
+# %% ../nbs/02_consolidation.ipynb #by_timescale
+def by_timescale(h:Tensor, # activity of the random neurons [B,N]; of few features with as many hinges [B,2N]
+                 x:Tensor|None, # few features themselves [B,D]
+                 n:int # timescales L
+                )->Tensor: # [L,B,R]
+    "What each timescale reads: all the same, but of few features the last two read features alone, and hinges"
+    if x is None: return h.expand(n, -1, -1)
+    dense, hinges = h.chunk(2, 1)
+    both = torch.cat([dense, x], 1)
+    return torch.stack([both]*(n - 2) + [torch.cat([0*dense, x], 1), torch.cat([hinges, x], 1)])
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-forward
 @patch
 def codes(self:RecentReadouts,
           f:Tensor, # features [B,D]
           seen:tuple|None=None # their unit and blended directions, if these are known already
-         )->Tensor: # [B,R]
+         )->Tensor: # [L,B,R]
     "What the readouts read: rectified activity of random neurons, and few features themselves"
     u, both = seen or directions(f, self.power)
-    h = (both @ self.encoder.T).relu_()
-    return torch.cat([h, uncompressed(u, self.power)], 1) if self.direct else h
+    h = torch.addmm(-self.threshold, both, self.encoder.T).relu_()
+    return by_timescale(h, uncompressed(u, self.power) if self.direct else None, len(self.decays))
 
 @patch
 def forward(self:RecentReadouts,
@@ -684,14 +708,14 @@ def forward(self:RecentReadouts,
            )->tuple[Tensor, Tensor]: # class scores, positive, and how well each class is known, from 0 to 1 [L,B,C]
     "What each timescale says, and how far it should be heard"
     h = self.codes(f, seen)
-    return sharpened(h @ self.weight, self.direct), self.known[:, None]*familiarity(h, *self._compared)[:, None]
+    return sharpened(h @ self.weight, self.direct), self.known[:, None]*familiarity(h[0], *self._compared)[:, None]
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-names
 @patch(as_prop=True)
 def names(self:RecentReadouts)->list: # of pairs: name, memory in rows
     "The timescales"
     rows = [round(1/(1 - d)) for d in self.decays]
-    kinds = ['readout']*(len(rows) - self.direct) + ['linear readout']*self.direct
+    kinds = ['readout']*(len(rows) - 2*self.direct) + ['linear readout', 'hinge readout']*self.direct
     return [(f'{kind} of {n:,} rows', n) for kind, n in zip(kinds, rows)]
 
 # %% ../nbs/02_consolidation.ipynb #sharpened
@@ -724,18 +748,18 @@ def take_in_(self:RecentReadouts,
 @patch
 def _add_(self:RecentReadouts, h, y):
     "Add one block to the sums of every timescale"
-    h, hot = self._read(h, y)                                                # [wait,R], [wait,C]
+    h, hot = self._read(h, y)                                                # [L,wait,R], [wait,C]
     for b in (self.lateral, self.target): before_change(b)
     for l, (decay, share) in enumerate(zip(self.decays, self.fade[:, :-1].flip(1))):
-        read, left = h*self.reads[l], decay**self.wait
-        weighed = (share[:, None]*read).T                                    # [R,wait]
-        self.lateral[l].addmm_(weighed, read, beta=left)
+        left = decay**self.wait
+        weighed = (share[:, None]*h[l]).T                                    # [R,wait]
+        self.lateral[l].addmm_(weighed, h[l], beta=left)
         self.target[l].addmm_(weighed, hot, beta=left)
         self.count[l].mul_(left).add_(share @ hot)
 
 @patch
 def _read(self:RecentReadouts, h, y):
-    "What is read [B,R], and the targets [B,C]; zeros where a row is not there"
+    "What is read [L,B,R], and the targets [B,C]; zeros where a row is not there"
     there = (y >= 0).to(h)[:, None]
     return h*there, F.one_hot(y.clamp(min=0), self.target.shape[2])*there
 
@@ -746,7 +770,7 @@ def _fit_(self:RecentReadouts):
     (_, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
     h, hot = self._read(self.codes(self.waiting[:n]), self.waiting_y[:n])
     if n:
-        U = self._inverses() @ h.T                                           # [L,R,n]
+        U = self._inverses() @ h.mT                                          # [L,R,n]
         off = torch.linalg.solve(h @ U + self.fade[:, 1:n + 1].diag_embed(), hot - h @ weight)
         weight = weight + U @ off
     count = self.count*self.fade[:, n:n + 1] + self.fade[:, :n].flip(1) @ hot
@@ -763,7 +787,7 @@ def _regularised(self:RecentReadouts):
     "The sums of every timescale with the ridge [L,R,R]"
     A = self.lateral.clone()
     diagonal = A.diagonal(dim1=1, dim2=2)
-    mean = diagonal.sum(1, keepdim=True)/self.reads.sum(1, keepdim=True)
+    mean = diagonal.sum(1, keepdim=True)/self.reads
     diagonal += self.ridge*mean.clamp(min=1/self.waiting.shape[1])
     return A
 
@@ -791,9 +815,9 @@ def _compare(self:RecentReadouts, lateral):
 
 @patch
 def _inverses(self:RecentReadouts):
-    "Of the regularised sums [L,R,R], as far as each timescale reads"
+    "Of the regularised sums [L,R,R]"
     L, _ = derived(self, '_solved', self._solved_sums, self.lateral, self.target)
-    return derived(self, '_inverse', lambda L: torch.cholesky_inverse(L)*self.reads[:, :, None], L)
+    return derived(self, '_inverse', torch.cholesky_inverse, L)
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-widen_
 @patch

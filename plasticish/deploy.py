@@ -17,7 +17,7 @@ from plasticish.brain import (
 )
 from .common import in_turn, write_atomic
 from plasticish.consolidation import (
-    CoreWeights, EvidenceCore, RecentReadouts, blended, familiarity, sharpened, uncompressed,
+    CoreWeights, EvidenceCore, RecentReadouts, blended, by_timescale, familiarity, sharpened, uncompressed,
 )
 from .experts import TODAY, candidates, log_shares, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
@@ -82,7 +82,7 @@ class _LayerAnswer(nn.Module):
 # %% ../nbs/workshop/deploy.ipynb #_RecentAnswer
 class _RecentAnswer(nn.Module):
     "`RecentReadouts` that have stopped learning"
-    weight:Tensor; known:Tensor; inverse:Tensor; usual:Tensor
+    weight:Tensor; known:Tensor; threshold:Tensor; inverse:Tensor; usual:Tensor
 
     def __init__(self,
                  recent:RecentReadouts,
@@ -91,7 +91,8 @@ class _RecentAnswer(nn.Module):
         super().__init__()
         self.power, self.direct = recent.power, recent.direct
         self.encoder = StoredRows(recent.encoder.cpu().clone(), precision)
-        kept = dict(zip(('weight', 'known', 'inverse', 'usual'), (recent.weight, recent.known, *recent._compared)))
+        names = 'weight', 'known', 'threshold', 'inverse', 'usual'
+        kept = dict(zip(names, (recent.weight, recent.known, recent.threshold, *recent._compared)))
         for name, b in kept.items(): self.register_buffer(name, b.cpu().clone())
 
     def forward(self,
@@ -99,9 +100,9 @@ class _RecentAnswer(nn.Module):
                )->tuple[Tensor, Tensor]: # class scores, positive, and how well each class is known [L,B,C]
         "What each timescale says, and how far it should be heard"
         u = F.normalize(f, dim=1)
-        h = self.encoder(blended(u, self.power)).relu()
-        if self.direct: h = torch.cat([h, uncompressed(u, self.power)], 1)
-        known = self.known[:, None]*familiarity(h, self.inverse, self.usual)[:, None]
+        h = (self.encoder(blended(u, self.power)) - self.threshold).relu()
+        h = by_timescale(h, uncompressed(u, self.power) if self.direct else None, len(self.known))
+        known = self.known[:, None]*familiarity(h[0], self.inverse, self.usual)[:, None]
         return sharpened(h @ self.weight, self.direct), known
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer
