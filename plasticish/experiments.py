@@ -12,13 +12,13 @@ import ast, base64, dis, hashlib, inspect, itertools, json, math, os, textwrap, 
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain, TriarchicConfig
-from .common import figure_style, log, write_text_atomic
+from .common import digest, figure_style, log, write_text_atomic
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
 from .metrics import anytime_accuracy, calibration_error, continual_metrics, negative_log_likelihood
 from .rivals import (
@@ -225,39 +225,44 @@ def code_key(
     make, # callable that builds a learner
 ) -> str:
     "Fingerprint of a learner's code and arguments, and of all code of the same package that it reaches"
-    h, seen = hashlib.blake2b(digest_size=16), set()
-    home = {'plasticish', *(m.split('.')[0] for m in [getattr(_unwrap(make), '__module__', None)] if m)}
-    ours = lambda o: (getattr(o, '__module__', None) or '').split('.')[0] in home
+    h, seen = hashlib.blake2b(digest_size=16), {}
+    package = lambda o: (getattr(o, '__module__', None) or '').split('.')[0]
+    home = 'plasticish', package(_unwrap(make))
     def visit(o):
-        if isinstance(o, partial): visit(o.func); visit(o.args); visit(sorted(o.keywords.items()))
+        if isinstance(o, _PLAIN): h.update(repr(o).encode() + b'|')
+        elif isinstance(o, (Tensor, np.ndarray)): h.update(digest(o).encode())
         elif isinstance(o, (list, tuple)):
             for v in o: visit(v)
-        elif isinstance(o, (staticmethod, classmethod)): visit(o.__func__)
-        elif isinstance(o, property): visit([o.fget, o.fset])
         elif isinstance(o, (FunctionType, type)):
             known = id(o) in seen or o.__name__.startswith('check_')
-            if known or not ours(o): return h.update(o.__qualname__.encode())
-            seen.add(id(o))
+            if known or package(o) not in home: return h.update(o.__qualname__.encode())
+            seen[id(o)] = o
             if isinstance(o, type):
                 own = [(k, v) for k, v in sorted(vars(o).items()) if k[:2] != '__' or k in ('__init__', '__call__')]
-                visit(o.__bases__); visit(own)
+                visit([*o.__bases__, *own])
             else:
                 visit([_syntax(o), o.__defaults__, sorted((o.__kwdefaults__ or {}).items())])
                 visit([c.cell_contents for c in o.__closure__ or ()])
-                reach = [(n, o.__globals__[n]) for n in sorted(_names(o.__code__)) if n in o.__globals__]
-                visit([v for n, v in reach if isinstance(v, (FunctionType, type)) or n.isupper()])
-        elif isinstance(o, (str, int, float, bool, type(None), torch.dtype, bytes)): h.update(repr(o).encode())
+                visit([v for n in sorted(_names(o.__code__)) if _counts(n, v := o.__globals__.get(n))])
+        elif id(o) not in seen: seen[id(o)] = o; visit(_inside(o))
     visit(make)
     return h.hexdigest()
 
 # %% ../nbs/08_experiments.ipynb #_unwrap
 def _unwrap(make): return _unwrap(make.func) if isinstance(make, partial) else make
 
+def _bytes(code):
+    "Byte code, with its names and constants"
+    told = [_bytes(c) if isinstance(c, CodeType) else sorted(map(repr, c)) if isinstance(c, frozenset) else c
+            for c in code.co_consts]
+    return repr((code.co_code, code.co_names, told))
+
 @cache
 def _syntax(f):
-    "A function's syntax tree as first read, without comments, layout and docstrings; byte code where no source is"
+    "A function's syntax tree as first read, without comments, layout and docstrings; byte code of what has no source"
+    if f.__code__.co_name == '<lambda>': return _bytes(f.__code__)      # several may share a line
     try: tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
-    except (OSError, SyntaxError): return f.__code__.co_code
+    except (OSError, SyntaxError): return _bytes(f.__code__)
     for n in ast.walk(tree):
         if isinstance(n, ast.FunctionDef) and ast.get_docstring(n, clean=False) is not None: n.body = n.body[1:]
     return ast.dump(tree)
@@ -266,6 +271,24 @@ def _names(code):
     "Global names read by a code object and by those within it"
     here = {i.argval for i in dis.get_instructions(code) if i.opname == 'LOAD_GLOBAL'}
     return here.union(*[_names(c) for c in code.co_consts if isinstance(c, CodeType)])
+
+# %% ../nbs/08_experiments.ipynb #_inside
+_PLAIN = str, int, float, bool, type(None), torch.dtype, bytes, np.generic
+
+def _inside(o):
+    "What an object that is no plain value is made of, in a fixed order"
+    if isinstance(o, partial): return [o.func, o.args, o.keywords]
+    if isinstance(o, dict): return sorted(o.items(), key=lambda kv: repr(kv[0]))
+    if isinstance(o, (set, frozenset)): return sorted(o, key=repr)
+    if isinstance(o, MethodType): return [o.__func__, o.__self__]
+    if isinstance(o, (staticmethod, classmethod)): return [o.__func__]
+    if isinstance(o, property): return [o.fget, o.fset]
+    return [] if isinstance(o, ModuleType) else [str(o) if isinstance(o, Path) else type(o), getattr(o, '__dict__', {})]
+
+def _counts(name, v):
+    "Whether a global is part of what a function does: code, constants, settings"
+    return isinstance(v, (FunctionType, type, int, float, str, list, tuple, dict)) or name.isupper()
+
 
 # %% ../nbs/08_experiments.ipynb #Arena
 class Arena:
@@ -557,7 +580,7 @@ def try_all(self:Arena,
     judges, # scorer and task of each stage
 ) -> list:
     "Every setting of `grid` with its accuracy in percent; late ones share a pass"
-    late = [k for k in grid if k in _unwrap(make).late]
+    late = [k for k in grid if k in getattr(_unwrap(make), 'late', ())]
     combine = lambda names: [dict(zip(names, v)) for v in itertools.product(*(grid[n] for n in names))]
     tried = []
     for early in combine([k for k in grid if k not in late]):
