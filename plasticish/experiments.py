@@ -18,7 +18,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain, TriarchicConfig
-from .common import digest, figure_style, log, write_text_atomic
+from .common import check_count, check_number, digest, figure_style, log, write_text_atomic
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
 from .metrics import anytime_accuracy, calibration_error, continual_metrics, negative_log_likelihood
 from .rivals import (
@@ -35,6 +35,10 @@ class Stage:
     classes:tuple        # labels that occur, e.g. (0, 1, 8, 9)
     domain:str='clean'   # 'clean' reads the splits 'train', …; any other domain d reads 'd_train', …
 
+    def __post_init__(self):
+        object.__setattr__(self, 'classes', tuple(map(int, self.classes)))
+        if not self.classes: raise ValueError(f'classes: expected labels of stage {self.name!r}, got none')
+
     def key(self, split:str) -> str:
         "Name of the feature set that holds `split` ('train', 'valid', 'test') of this stage's domain"
         return split if self.domain == 'clean' else f'{self.domain}_{split}'
@@ -48,6 +52,13 @@ class Curriculum:
     boundaries:bool=True    # are learners told that a stage has ended?
     epochs:int=1            # passes over each stage
     blur:float=0.           # sd, in stages, by which samples stray across a boundary; 0 is a hard switch
+
+    def __post_init__(self):
+        object.__setattr__(self, 'stages', tuple(self.stages))
+        check_count(self.epochs, 'epochs'); check_number(self.blur, 'blur', 0)
+        names = [s.name for s in self.stages]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f'stages: expected at least one, each of its own name, got {names}')
 
     def tasks(self) -> tuple:
         "The different (classes, domain) pairs; a stage that comes back is the same task"
@@ -168,23 +179,22 @@ def _answer(predict, x):
 class Splits:
     "Feature sets by name, with the test sets sealed"
     def __init__(self, features:dict):  # of FeatureDataset: 'train', 'valid', 'test', 'storm_train', …
+        _check_sets(features)
         trains = [k for k in features if k.split('_')[-1] == 'train']
         if not trains: raise ValueError(f"features: expected a dict with 'train' or '…_train', got {list(features)}")
         shut = {k for k in features if k.split('_')[-1] == 'test'}
         self._open = {k: v for k, v in features.items() if k not in shut}
-        self._sealed = lambda *stages: Sealed(_joined([_read(features[s.key('test')], s.classes) for s in stages]))
+        self._sealed = lambda *stages: Sealed(_joined([_read(_set_of(features, 'test', s), s.classes) for s in stages]))
         self._parts = {}
         self.digest = '-'.join(k + features[k].fingerprint() for k in sorted(features))
         self.in_dim = features[trains[0]].features.shape[1]
-        self.n_classes = 1 + max(int(v.labels.max()) for v in features.values())
+        self.n_classes = 1 + max((int(v.labels.max()) for v in features.values() if len(v)), default=-1)
 
     def part(self, split:str, stage:Stage) -> FeatureDataset:
         "What `stage` shows of `split`; asking for 'test' raises PermissionError"
         if split.split('_')[-1] == 'test': raise PermissionError(f'{split}: test features are sealed; tune on valid')
         key = stage.key(split), stage.classes
-        if key[0] not in self._open:
-            raise ValueError(f'features: expected {key[0]!r} for stage {stage.name!r}, got {list(self._open)}')
-        if key not in self._parts: self._parts[key] = _read(self._open[key[0]], stage.classes)
+        if key not in self._parts: self._parts[key] = _read(_set_of(self._open, split, stage), stage.classes)
         return self._parts[key]
 
     def judge(self,
@@ -192,9 +202,23 @@ class Splits:
         *stages:Stage
     ) -> Sealed:
         "One scorer for these `stages`: of the sealed test set, or of 'valid'"
+        if split not in ('valid', 'test'): raise ValueError(f"split: expected 'valid' or 'test', got {split!r}")
         return self._sealed(*stages) if split == 'test' else Sealed(_joined([self.part(split, s) for s in stages]))
 
 # %% ../nbs/08_experiments.ipynb #read-classes
+def _check_sets(features):
+    "Raise unless `features` is a dict of feature sets of one width"
+    kinds = {type(v).__name__ for v in features.values()} if isinstance(features, dict) else {type(features).__name__}
+    if kinds - {FeatureDataset.__name__}:
+        raise TypeError(f'features: expected a dict of FeatureDataset, got {", ".join(sorted(kinds))}')
+    widths = {k: v.features.shape[1] for k, v in features.items()}
+    if len(set(widths.values())) > 1: raise ValueError(f'features: expected sets of one width, got {widths}')
+
+def _set_of(sets, split, stage):
+    "The set that holds `split` of `stage`"
+    if (key := stage.key(split)) in sets: return sets[key]
+    raise ValueError(f'features: expected {key!r} for stage {stage.name!r}, got {list(sets)}')
+
 def _read(ds, classes) -> FeatureDataset:
     "The samples of these classes, in memory"
     if missing := set(classes) - set(ds.labels.tolist()):
@@ -298,7 +322,8 @@ class Arena:
         curriculum:Curriculum, # what is learned in which order
         cache_dir: str|Path|None = None, # folder for finished units; None keeps them in memory only
         batch_size:int=256): # of the stream
-        self.data, self.curriculum, self.batch_size = Splits(features), curriculum, batch_size
+        self.data, self.curriculum = Splits(features), curriculum
+        self.batch_size = check_count(batch_size, 'batch_size')
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.parts = [self.data.part('train', s) for s in curriculum.stages]
         self.units = {}                              # all that are finished
