@@ -12,13 +12,13 @@ import ast, base64, dis, hashlib, inspect, itertools, json, math, os, textwrap, 
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain, TriarchicConfig
-from .common import figure_style, log, write_text_atomic
+from .common import check_count, check_number, digest, figure_style, log, write_text_atomic
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
 from .metrics import anytime_accuracy, calibration_error, continual_metrics, negative_log_likelihood
 from .rivals import (
@@ -35,6 +35,10 @@ class Stage:
     classes:tuple        # labels that occur, e.g. (0, 1, 8, 9)
     domain:str='clean'   # 'clean' reads the splits 'train', …; any other domain d reads 'd_train', …
 
+    def __post_init__(self):
+        object.__setattr__(self, 'classes', tuple(map(int, self.classes)))
+        if not self.classes: raise ValueError(f'classes: expected labels of stage {self.name!r}, got none')
+
     def key(self, split:str) -> str:
         "Name of the feature set that holds `split` ('train', 'valid', 'test') of this stage's domain"
         return split if self.domain == 'clean' else f'{self.domain}_{split}'
@@ -48,6 +52,13 @@ class Curriculum:
     boundaries:bool=True    # are learners told that a stage has ended?
     epochs:int=1            # passes over each stage
     blur:float=0.           # sd, in stages, by which samples stray across a boundary; 0 is a hard switch
+
+    def __post_init__(self):
+        object.__setattr__(self, 'stages', tuple(self.stages))
+        check_count(self.epochs, 'epochs'); check_number(self.blur, 'blur', 0)
+        names = [s.name for s in self.stages]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f'stages: expected at least one, each of its own name, got {names}')
 
     def tasks(self) -> tuple:
         "The different (classes, domain) pairs; a stage that comes back is the same task"
@@ -168,23 +179,22 @@ def _answer(predict, x):
 class Splits:
     "Feature sets by name, with the test sets sealed"
     def __init__(self, features:dict):  # of FeatureDataset: 'train', 'valid', 'test', 'storm_train', …
+        _check_sets(features)
         trains = [k for k in features if k.split('_')[-1] == 'train']
         if not trains: raise ValueError(f"features: expected a dict with 'train' or '…_train', got {list(features)}")
         shut = {k for k in features if k.split('_')[-1] == 'test'}
         self._open = {k: v for k, v in features.items() if k not in shut}
-        self._sealed = lambda *stages: Sealed(_joined([_read(features[s.key('test')], s.classes) for s in stages]))
+        self._sealed = lambda *stages: Sealed(_joined([_read(_set_of(features, 'test', s), s.classes) for s in stages]))
         self._parts = {}
         self.digest = '-'.join(k + features[k].fingerprint() for k in sorted(features))
         self.in_dim = features[trains[0]].features.shape[1]
-        self.n_classes = 1 + max(int(v.labels.max()) for v in features.values())
+        self.n_classes = 1 + max((int(v.labels.max()) for v in features.values() if len(v)), default=-1)
 
     def part(self, split:str, stage:Stage) -> FeatureDataset:
         "What `stage` shows of `split`; asking for 'test' raises PermissionError"
         if split.split('_')[-1] == 'test': raise PermissionError(f'{split}: test features are sealed; tune on valid')
         key = stage.key(split), stage.classes
-        if key[0] not in self._open:
-            raise ValueError(f'features: expected {key[0]!r} for stage {stage.name!r}, got {list(self._open)}')
-        if key not in self._parts: self._parts[key] = _read(self._open[key[0]], stage.classes)
+        if key not in self._parts: self._parts[key] = _read(_set_of(self._open, split, stage), stage.classes)
         return self._parts[key]
 
     def judge(self,
@@ -192,9 +202,23 @@ class Splits:
         *stages:Stage
     ) -> Sealed:
         "One scorer for these `stages`: of the sealed test set, or of 'valid'"
+        if split not in ('valid', 'test'): raise ValueError(f"split: expected 'valid' or 'test', got {split!r}")
         return self._sealed(*stages) if split == 'test' else Sealed(_joined([self.part(split, s) for s in stages]))
 
 # %% ../nbs/08_experiments.ipynb #read-classes
+def _check_sets(features):
+    "Raise unless `features` is a dict of feature sets of one width"
+    kinds = {type(v).__name__ for v in features.values()} if isinstance(features, dict) else {type(features).__name__}
+    if kinds - {FeatureDataset.__name__}:
+        raise TypeError(f'features: expected a dict of FeatureDataset, got {", ".join(sorted(kinds))}')
+    widths = {k: v.features.shape[1] for k, v in features.items()}
+    if len(set(widths.values())) > 1: raise ValueError(f'features: expected sets of one width, got {widths}')
+
+def _set_of(sets, split, stage):
+    "The set that holds `split` of `stage`"
+    if (key := stage.key(split)) in sets: return sets[key]
+    raise ValueError(f'features: expected {key!r} for stage {stage.name!r}, got {list(sets)}')
+
 def _read(ds, classes) -> FeatureDataset:
     "The samples of these classes, in memory"
     if missing := set(classes) - set(ds.labels.tolist()):
@@ -225,39 +249,44 @@ def code_key(
     make, # callable that builds a learner
 ) -> str:
     "Fingerprint of a learner's code and arguments, and of all code of the same package that it reaches"
-    h, seen = hashlib.blake2b(digest_size=16), set()
-    home = {'plasticish', *(m.split('.')[0] for m in [getattr(_unwrap(make), '__module__', None)] if m)}
-    ours = lambda o: (getattr(o, '__module__', None) or '').split('.')[0] in home
+    h, seen = hashlib.blake2b(digest_size=16), {}
+    package = lambda o: (getattr(o, '__module__', None) or '').split('.')[0]
+    home = 'plasticish', package(_unwrap(make))
     def visit(o):
-        if isinstance(o, partial): visit(o.func); visit(o.args); visit(sorted(o.keywords.items()))
+        if isinstance(o, _PLAIN): h.update(repr(o).encode() + b'|')
+        elif isinstance(o, (Tensor, np.ndarray)): h.update(digest(o).encode())
         elif isinstance(o, (list, tuple)):
             for v in o: visit(v)
-        elif isinstance(o, (staticmethod, classmethod)): visit(o.__func__)
-        elif isinstance(o, property): visit([o.fget, o.fset])
         elif isinstance(o, (FunctionType, type)):
             known = id(o) in seen or o.__name__.startswith('check_')
-            if known or not ours(o): return h.update(o.__qualname__.encode())
-            seen.add(id(o))
+            if known or package(o) not in home: return h.update(o.__qualname__.encode())
+            seen[id(o)] = o
             if isinstance(o, type):
                 own = [(k, v) for k, v in sorted(vars(o).items()) if k[:2] != '__' or k in ('__init__', '__call__')]
-                visit(o.__bases__); visit(own)
+                visit([*o.__bases__, *own])
             else:
                 visit([_syntax(o), o.__defaults__, sorted((o.__kwdefaults__ or {}).items())])
                 visit([c.cell_contents for c in o.__closure__ or ()])
-                reach = [(n, o.__globals__[n]) for n in sorted(_names(o.__code__)) if n in o.__globals__]
-                visit([v for n, v in reach if isinstance(v, (FunctionType, type)) or n.isupper()])
-        elif isinstance(o, (str, int, float, bool, type(None), torch.dtype, bytes)): h.update(repr(o).encode())
+                visit([v for n in sorted(_names(o.__code__)) if _counts(n, v := o.__globals__.get(n))])
+        elif id(o) not in seen: seen[id(o)] = o; visit(_inside(o))
     visit(make)
     return h.hexdigest()
 
 # %% ../nbs/08_experiments.ipynb #_unwrap
 def _unwrap(make): return _unwrap(make.func) if isinstance(make, partial) else make
 
+def _bytes(code):
+    "Byte code, with its names and constants"
+    told = [_bytes(c) if isinstance(c, CodeType) else sorted(map(repr, c)) if isinstance(c, frozenset) else c
+            for c in code.co_consts]
+    return repr((code.co_code, code.co_names, told))
+
 @cache
 def _syntax(f):
-    "A function's syntax tree as first read, without comments, layout and docstrings; byte code where no source is"
+    "A function's syntax tree as first read, without comments, layout and docstrings; byte code of what has no source"
+    if f.__code__.co_name == '<lambda>': return _bytes(f.__code__)      # several may share a line
     try: tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
-    except (OSError, SyntaxError): return f.__code__.co_code
+    except (OSError, SyntaxError): return _bytes(f.__code__)
     for n in ast.walk(tree):
         if isinstance(n, ast.FunctionDef) and ast.get_docstring(n, clean=False) is not None: n.body = n.body[1:]
     return ast.dump(tree)
@@ -267,6 +296,24 @@ def _names(code):
     here = {i.argval for i in dis.get_instructions(code) if i.opname == 'LOAD_GLOBAL'}
     return here.union(*[_names(c) for c in code.co_consts if isinstance(c, CodeType)])
 
+# %% ../nbs/08_experiments.ipynb #_inside
+_PLAIN = str, int, float, bool, type(None), torch.dtype, bytes, np.generic
+
+def _inside(o):
+    "What an object that is no plain value is made of, in a fixed order"
+    if isinstance(o, partial): return [o.func, o.args, o.keywords]
+    if isinstance(o, dict): return sorted(o.items(), key=lambda kv: repr(kv[0]))
+    if isinstance(o, (set, frozenset)): return sorted(o, key=repr)
+    if isinstance(o, MethodType): return [o.__func__, o.__self__]
+    if isinstance(o, (staticmethod, classmethod)): return [o.__func__]
+    if isinstance(o, property): return [o.fget, o.fset]
+    return [] if isinstance(o, ModuleType) else [str(o) if isinstance(o, Path) else type(o), getattr(o, '__dict__', {})]
+
+def _counts(name, v):
+    "Whether a global is part of what a function does: code, constants, settings"
+    return isinstance(v, (FunctionType, type, int, float, str, list, tuple, dict)) or name.isupper()
+
+
 # %% ../nbs/08_experiments.ipynb #Arena
 class Arena:
     "All learners on the same features in the same order"
@@ -275,7 +322,8 @@ class Arena:
         curriculum:Curriculum, # what is learned in which order
         cache_dir: str|Path|None = None, # folder for finished units; None keeps them in memory only
         batch_size:int=256): # of the stream
-        self.data, self.curriculum, self.batch_size = Splits(features), curriculum, batch_size
+        self.data, self.curriculum = Splits(features), curriculum
+        self.batch_size = check_count(batch_size, 'batch_size')
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.parts = [self.data.part('train', s) for s in curriculum.stages]
         self.units = {}                              # all that are finished
@@ -557,7 +605,7 @@ def try_all(self:Arena,
     judges, # scorer and task of each stage
 ) -> list:
     "Every setting of `grid` with its accuracy in percent; late ones share a pass"
-    late = [k for k in grid if k in _unwrap(make).late]
+    late = [k for k in grid if k in getattr(_unwrap(make), 'late', ())]
     combine = lambda names: [dict(zip(names, v)) for v in itertools.product(*(grid[n] for n in names))]
     tried = []
     for early in combine([k for k in grid if k not in late]):
