@@ -36,7 +36,7 @@ class Rebuild(nn.Module):
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_by_readout
 @patch
 def _by_readout(self:Rebuild, slots):
-    "Both readouts, each with those of the items that it has learned"
+    "Both readouts, each with the items that belong to it"
     storm = self.memory.temporary[slots]
     return (self.readout, slots[~storm]), (self.storm_readout, slots[storm])
 
@@ -46,7 +46,9 @@ def _anew(self:Rebuild, r, gone):
     m, storm = self.memory, r is self.storm_readout
     if int(m.counters[4]) or not r.rows.numel(): return True # what was evicted can be subtracted no more
     stored = self._by_readout(torch.arange(m.count, device=m.labels.device))[storm][1]
-    known = r.rows[0].equal(self._rows_of(stored))
+    there = self._rows_of(stored)
+    if (r.rows[0] < there).any(): return True # some were written into the memory alone, and nobody knows which
+    known = r.rows[0].equal(there)
     worn = r.worn(self._rows_of(gone))
     if worn and not known:
         log.warning('forget: too little is left to subtract from; what was learned with memorize=False is lost')
