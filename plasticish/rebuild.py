@@ -30,6 +30,7 @@ class Rebuild(nn.Module):
     _count:Callable # (activities, how those of all processes are summed): firings of every neuron
     _fit_readouts:Callable # solves for the weights
     _scores:Callable # (features, mode) -> answers
+    _drop_caches:Callable # lets what was measured on stored rows be measured anew
     _lesson:int = 0 # rows of the last lesson; 0 once a question of as many rows has followed
     _said:Derived|None = None # the answer to that question
 
@@ -166,6 +167,7 @@ def _remap(self:Rebuild, fn):
         self._retake(r, its, 1)
     self._replay()
     self._fit_readouts()
+    self._drop_caches()
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_answers
 @patch
