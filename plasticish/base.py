@@ -99,7 +99,6 @@ class Brain(nn.Module):
     predict:Callable # images or features -> labels
     answer:Callable # features -> class shares
     _watched:Callable # () -> what is usual: see `observe`
-    _usual:tuple = 0, None, None # rows learned, whitening, and distances of known rows then
     power:float # of their compression
     precision:str # of its eyes
     settings:Callable # () -> the arguments that make such a brain, as plain data; None if they are not plain
@@ -252,7 +251,7 @@ def observe(self:Brain,
     u, usual, own = F.normalize(f, dim=1), self._usual_distances(), own == ranks()[0]
     if usual is None: return self.answer(f[own])
     metric, means = self._watched()[0], self._watched()[0].class_means
-    if not self.inputs.watch_(far_rank(torch.cdist(metric.whiten(u), metric.whiten(means)).square(), usual)):
+    if not self.inputs.watch_(far_rank(torch.cdist(metric.whiten(u), metric.whiten(means)).square(), *usual)):
         self.shift.reset_()
         return self.answer(f[own])
     known = lambda u: all_rows(self.answer(u[my_slice(len(u))]))[0]
@@ -260,20 +259,20 @@ def observe(self:Brain,
 
 @patch
 def _drop_caches(self:Brain):
-    for name in '_calibration', '_usual': self.__dict__.pop(name, None)
+    self.__dict__.pop('_calibration', None)
+    self.shift.taken[1] = -1
 
 @patch
 def _usual_distances(self:Brain):
-    "Squared distances of known rows to the class means, as if they had no part in these [n,C]; None of fewer than 64"
-    (metric, came, rows), (then, whitener, usual) = self._watched(), self._usual
+    "Squared distances of known rows to the nearest class mean, as if they had no part in it, and which; None of few"
+    metric, came, rows = self._watched()
     if metric is None: return None
-    if whitener is metric.whitener and 10*(came - then) <= then: return usual
-    u, y = rows()
-    if len(y) < 64: return None
-    z, means = metric.whiten(u), metric.whiten(metric.class_means)
-    usual = left_out_distance(torch.cdist(z, means).square(), y, metric.count, self.in_dim)
-    self._usual = came, metric.whitener, usual
-    return usual
+    if not self.shift.usual_holds(came, fit := int(metric.fitted)):
+        u, y = rows()
+        if len(y) < 64: return None
+        d = torch.cdist(metric.whiten(u), metric.whiten(metric.class_means)).square()
+        self.shift.take_usual_(left_out_distance(d, y, metric.count, self.in_dim), came, fit)
+    return self.shift.usual, self.shift.home
 
 # %% ../nbs/workshop/base.ipynb #Brain-load_state_dict
 @patch

@@ -788,7 +788,7 @@ def _calibrated(self:PlasticBrain):
     if last == fit and 10*(came - then) <= then: return known
     judges = self._judges(4096) if m.count else None
     if judges is None or len(judges[0]) < 2:
-        raise ValueError('predict_set: expected a brain that has stored two items or more')
+        raise ValueError('predict_set: expected a brain that has stored two items in calm since its last layer came')
     slots, _, y = judges
     score = self._left_out_scores(judges) if fit else None
     here = slots[m.local_slots(slots)]

@@ -68,6 +68,7 @@ def find(self:LabelQueue,
         )->Tensor: # their rows [B,D]
     "The rows of tickets; raises `ValueError` for a ticket that was never given, has expired, or was taught already"
     tickets = check_tickets(tickets).to(self.tickets.device)
+    if not len(tickets): raise ValueError('tickets: expected at least one, got none')
     N, issued = len(self.tickets), int(self.counters[0])
     for bad, why in ((tickets < 0) | (tickets >= issued), 'was never given'), (tickets < issued - N, 'has expired'), \
                     (self.tickets[tickets % N] != tickets, 'was taught already'):

@@ -697,10 +697,10 @@ def _as_ids(ids, device):
 @patch
 @in_turn
 def select(self:EpisodicMemoryBank,
-           ids: list|Tensor|None = None, # item ids: tensor, list or int
-           label:int=None, # a class
-           phase:str=None # a phase
-          )->Tensor: # slots [n]
+           ids: list|Tensor|None = None, # item ids: tensor, list or int; those not stored are passed over
+           label:int=None, # a class; ValueError if there can be none
+           phase:str=None # a phase; ValueError if there was none
+          )->Tensor: # slots [n]; none if nothing is left of them
     "Slots of the items with these ids, of this class, or from this phase"
     given = [n for n, v in dict(ids=ids, label=label, phase=phase).items() if v is not None]
     if len(given) != 1: raise ValueError(f'ids, label, phase: expected exactly one of them, got {given or "none"}')
@@ -708,7 +708,8 @@ def select(self:EpisodicMemoryBank,
     if phase is not None and phase not in self.phase_names:
         raise ValueError(f'phase: expected one of {self.phase_names}, got {phase!r}')
     if ids is not None: hit = torch.isin(self.ids[:n], _as_ids(ids, dev))
-    elif label is not None: hit = self.labels[:n] == check_count(label, 'label', 0)
+    elif label is not None:
+        hit = self.labels[:n] == check_count(label, 'label', 0, self.num_classes and self.num_classes - 1)
     else: hit = self.phases[:n] == self.phase_names.index(phase)
     return hit.nonzero().flatten()
 
@@ -717,7 +718,7 @@ def select(self:EpisodicMemoryBank,
 @no_grad
 @whole
 def forget(self:EpisodicMemoryBank,
-           ids:list|Tensor|None=None, # item ids; give exactly one of the three, as in `select`
+           ids:list|Tensor|None=None, # item ids; give exactly one of the three, as in select: forgetting twice is harmless
            label:int=None, # a class
            phase:str=None # a phase
           )->int: # items forgotten
@@ -842,6 +843,7 @@ def recall(self:EpisodicMemoryBank,
            k:int=None # neighbours
           )->float: # share of the true nearest that the present index finds
     "How good is the approximate search on these queries?"
+    if not self.count: raise ValueError('recall: expected a bank that holds something, got an empty one')
     k = min(self.k_neighbors if k is None else check_count(k, 'k'), self.count)
     _, found = self.search(q, k)
     _, true = self._search_torch(F.normalize(check_features(q, self.input_dim, 'q').to(self.keys.device), dim=1), k)

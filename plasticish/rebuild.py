@@ -30,13 +30,14 @@ class Rebuild(nn.Module):
     _count:Callable # (activities, how those of all processes are summed): firings of every neuron
     _fit_readouts:Callable # solves for the weights
     _scores:Callable # (features, mode) -> answers
+    _drop_caches:Callable # lets what was measured on stored rows be measured anew
     _lesson:int = 0 # rows of the last lesson; 0 once a question of as many rows has followed
     _said:Derived|None = None # the answer to that question
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_by_readout
 @patch
 def _by_readout(self:Rebuild, slots):
-    "Both readouts, each with those of the items that it has learned"
+    "Both readouts, each with the items that belong to it"
     storm = self.memory.temporary[slots]
     return (self.readout, slots[~storm]), (self.storm_readout, slots[storm])
 
@@ -46,7 +47,9 @@ def _anew(self:Rebuild, r, gone):
     m, storm = self.memory, r is self.storm_readout
     if int(m.counters[4]) or not r.rows.numel(): return True # what was evicted can be subtracted no more
     stored = self._by_readout(torch.arange(m.count, device=m.labels.device))[storm][1]
-    known = r.rows[0].equal(self._rows_of(stored))
+    there = self._rows_of(stored)
+    if (r.rows[0] < there).any(): return True # some were written into the memory alone, and nobody knows which
+    known = r.rows[0].equal(there)
     worn = r.worn(self._rows_of(gone))
     if worn and not known:
         log.warning('forget: too little is left to subtract from; what was learned with memorize=False is lost')
@@ -164,6 +167,7 @@ def _remap(self:Rebuild, fn):
         self._retake(r, its, 1)
     self._replay()
     self._fit_readouts()
+    self._drop_caches()
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_answers
 @patch

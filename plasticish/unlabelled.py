@@ -26,10 +26,11 @@ def left_out_distance(d:Tensor, # squared distances of stored items to the class
 
 # %% ../nbs/workshop/unlabelled.ipynb #far_rank
 def far_rank(d:Tensor, # squared distances of inputs to the class means [B,C]
-             usual:Tensor # those of stored items [n,C]
+             usual:Tensor, # of stored items to the nearest mean [n]
+             home:Tensor # which mean that is [n]
             )->Tensor: # [B], between 0 and 1; small: strangely far
     "The share of stored items near the same mean that lie at least as far from it"
-    (far, mean), (usual, home) = d.min(1), usual.min(1)
+    far, mean = d.min(1)
     alike = home == mean[:, None]                                       # [B,n]
     alike |= alike.sum(1, keepdim=True) < 32
     return ((alike & (usual >= far[:, None])).sum(1).double() + .5)/(alike.sum(1) + 1)
@@ -76,7 +77,9 @@ def take_(self:CalmRows,
 
 # %% ../nbs/workshop/unlabelled.ipynb #InputShift
 class InputShift(nn.Module):
-    "By how much inputs without labels have moved from the known classes"
+    "By how much inputs without labels have moved from the known classes, and how far from these known rows usually lie"
+    large = 'usual', 'home'
+
     @ordinary
     def __init__(self,
                  dim:int, # width D of the features
@@ -91,6 +94,9 @@ class InputShift(nn.Module):
         f = lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         self.register_buffer('count', f(n_classes)) # N_c
         self.register_buffer('moved', f(n_classes, dim)) # R_c
+        self.register_buffer('usual', f(0)) # squared distances of known rows to the nearest mean [n]
+        self.register_buffer('home', torch.zeros(0, dtype=torch.int64, device=device)) # which mean that is [n]
+        self.register_buffer('taken', torch.tensor([0, -1], device=device)) # rows learned then, those in the metric
 
     @property
     def shift(self)->Tensor: # [D]
@@ -139,11 +145,33 @@ def widen_(self:InputShift,
     more = max(0, n_classes - len(self.count))
     self.count, self.moved = F.pad(self.count, (0, more)), F.pad(self.moved, (0, 0, 0, more))
 
+# %% ../nbs/workshop/unlabelled.ipynb #InputShift-take_usual_
+@patch
+def take_usual_(self:InputShift,
+                d:Tensor, # squared distances of known rows to the class means [n,C]
+                came:int, # rows learned so far
+                fit:int # rows that the metric was fitted to
+               ):
+    "Keep what is usual"
+    self.usual, self.home = d.min(1)
+    self.taken.copy_(torch.tensor([came, fit]))
+
+@patch
+def usual_holds(self:InputShift, came:int, fit:int # as in `take_usual_`
+               )->bool:
+    "Is what was kept still usual?"
+    then, last = self.taken.tolist()
+    return last == fit and 10*(came - then) <= then
+
 # %% ../nbs/workshop/unlabelled.ipynb #InputShift-validate
 @patch
 def _load_from_state_dict(self:InputShift, state, prefix, *args):
     if prefix + 'count' not in state and prefix + 'moved' not in state: # written before there was one
-        state.update({prefix + k: torch.zeros_like(b) for k, b in self.named_buffers()})
+        state.update({prefix + k: torch.zeros_like(getattr(self, k)) for k in ('count', 'moved')})
+    if not any(prefix + k in state for k in ('usual', 'home', 'taken')): # written before these were kept
+        state.update({prefix + k: getattr(InputShift(1), k) for k in ('usual', 'home', 'taken')})
+    for k in ('usual', 'home'):
+        if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device=self.taken.device))
     if prefix + 'count' in state:
         self.count = self.count.new_zeros(state[prefix + 'count'].shape)
         self.moved = self.moved.new_zeros(len(self.count), self.moved.shape[1])
@@ -154,6 +182,10 @@ def validate(self:InputShift):
     "Raise `ValueError` if no inputs could have made the sums: features have length 1"
     if self.count.ndim != 1 or len(self.moved) != len(self.count):
         raise ValueError('the sums of a shift do not fit each other')
+    if self.usual.ndim != 1 or self.home.shape != self.usual.shape:
+        raise ValueError('the usual distances do not fit each other')
+    check_within(self.usual, 0, 1e12, 'usual distances')
+    check_within(self.taken, -1, 2**62, 'rows of the usual distances')
     check_within(self.count, 0, 1e9, 'inputs of a shift')
     check_within(self.moved.norm(dim=1) - 2.01*self.count, -1e12, 1e-3, 'lengths of a shift')
 
