@@ -718,7 +718,7 @@ def select(self:EpisodicMemoryBank,
 @no_grad
 @whole
 def forget(self:EpisodicMemoryBank,
-           ids:list|Tensor|None=None, # item ids; give exactly one of the three, as in select: forgetting twice is harmless
+           ids:list|Tensor|None=None, # item ids; give one of the three, as in `select`; gone ones are passed over
            label:int=None, # a class
            phase:str=None # a phase
           )->int: # items forgotten
