@@ -703,6 +703,7 @@ def forget(self:PlasticBrain,
         for b in (r.lateral, r.target, r.rows): before_change(b)
         for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known[0]): b.zero_()
         self._retake(r, its, 1)
+    self.memory.counters[5] = 0
     self._replay()
     self._fit_readouts(RIDGES)
     self._drop_caches()

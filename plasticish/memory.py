@@ -108,7 +108,7 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
     self.register_buffer('priority', full(0., torch.float32))   # in the reservoir
     for name in ('labels', 'ids', 'phases', 'steps'): self.register_buffer(name, full(-1, torch.int64))
     self.register_buffer('temporary', full(False, torch.bool))  # stored in a storm
-    self.register_buffer('counters', torch.zeros(5, dtype=torch.int64))  # stored, next slot, next id, step, evicted
+    self.register_buffer('counters', torch.zeros(6, dtype=torch.int64))  # stored, next slot, id, step, evicted, updated
 
 # %% ../nbs/04_memory.ipynb #_on_disk
 def _on_disk(path, N, D, dtype):
@@ -396,6 +396,7 @@ def update(self:EpisodicMemoryBank,
     y = check_targets(y, self.num_classes, len(x)).to(x.device)
     if self.metric is not None and self.num_classes is None: check_gap(y, max(self.n_classes, len(self.metric.count)))
     x, y = all_rows(x, y)
+    self.counters[5] += len(y) # no brain has learned them
     return self._store(x, y, phase, temporary)
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_store
@@ -423,7 +424,7 @@ def _store(self:EpisodicMemoryBank, x, y, phase, temporary, kept=None):
     self.phases[slots], self.steps[slots] = self._phase_code(phase), step
     had = self.count
     stored = min(had + len(y), self.memory_size)
-    self.counters += torch.tensor([stored - had, 0, len(ids), 1, had + len(ids) - stored])
+    self.counters += torch.tensor([stored - had, 0, len(ids), 1, had + len(ids) - stored, 0])
     if self.metric is not None and self.metric.stale() and self.search_kind != 'ivf': self.refresh()
     self._add_to_index(slots)
     self._index_new(keys, slots)
@@ -704,12 +705,11 @@ def select(self:EpisodicMemoryBank,
     "Slots of the items with these ids, of this class, or from this phase"
     given = [n for n, v in dict(ids=ids, label=label, phase=phase).items() if v is not None]
     if len(given) != 1: raise ValueError(f'ids, label, phase: expected exactly one of them, got {given or "none"}')
-    n, dev = self.count, self.ids.device
+    n, dev, C = self.count, self.ids.device, self.num_classes
     if phase is not None and phase not in self.phase_names:
         raise ValueError(f'phase: expected one of {self.phase_names}, got {phase!r}')
     if ids is not None: hit = torch.isin(self.ids[:n], _as_ids(ids, dev))
-    elif label is not None:
-        hit = self.labels[:n] == check_count(label, 'label', 0, self.num_classes and self.num_classes - 1)
+    elif label is not None: hit = self.labels[:n] == check_count(label, 'label', 0, C and C - 1)
     else: hit = self.phases[:n] == self.phase_names.index(phase)
     return hit.nonzero().flatten()
 
@@ -718,11 +718,11 @@ def select(self:EpisodicMemoryBank,
 @no_grad
 @whole
 def forget(self:EpisodicMemoryBank,
-           ids:list|Tensor|None=None, # item ids; give one of the three, as in `select`; gone ones are passed over
+           ids:list|Tensor|None=None, # item ids; give exactly one of the three, as in `select`
            label:int=None, # a class
            phase:str=None # a phase
           )->int: # items forgotten
-    "Take items out of the bank and of everything computed from it"
+    "Take items out of the bank and of everything computed from it; what is gone already counts nothing"
     self._check_file()
     gone = self.select(ids, label, phase)
     stay = torch.ones(self.count, dtype=torch.bool, device=gone.device)
@@ -771,7 +771,7 @@ def _recount(self:EpisodicMemoryBank):
 def clear(self:EpisodicMemoryBank):
     "Forget everything; ids go on counting"
     self.forget(ids=self.ids[:self.count])
-    self.counters[4] = 0
+    self.counters[4:] = 0
     if self.metric is not None: self.metric.reset_()
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-keep_
@@ -885,13 +885,14 @@ def _with_room(self:EpisodicMemoryBank, keys):
 def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     rank, world = self.shard
     keys = state.get(prefix + 'keys')
+    if (n := state.get(prefix + 'counters')) is not None: state[prefix + 'counters'] = F.pad(n, (0, 6 - len(n)))
     if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype:
         kind = _kept_as(keys)
         if 'pq' not in (self.storage, kind):
             log.warning('keys in %s, as in the state loaded; before, they were in %s', kind, self.storage)
             self.keys, self.storage = self.keys.to(keys.dtype), kind
     if self.path is None and isinstance(keys, Tensor):
-        stored = int(state[prefix + 'counters'][0]) if prefix + 'counters' in state else 0
+        stored = 0 if n is None else int(n[0])
         if len(keys) < stored: raise ValueError(f'keys: expected those of {stored} items, got {len(keys)}')
         state[prefix + 'keys'] = self._with_room(keys[rank::world])
     nn.Module._load_from_state_dict(self, state, prefix, *args)

@@ -45,11 +45,9 @@ def _by_readout(self:Rebuild, slots):
 def _anew(self:Rebuild, r, gone):
     "Are the sums made anew from the memory, or are these items subtracted?"
     m, storm = self.memory, r is self.storm_readout
-    if int(m.counters[4]) or not r.rows.numel(): return True # what was evicted can be subtracted no more
+    if m.counters[4:].any() or not r.rows.numel(): return True # evicted, or written into the memory alone
     stored = self._by_readout(torch.arange(m.count, device=m.labels.device))[storm][1]
-    there = self._rows_of(stored)
-    if (r.rows[0] < there).any(): return True # some were written into the memory alone, and nobody knows which
-    known = r.rows[0].equal(there)
+    known = r.rows[0].equal(self._rows_of(stored))
     worn = r.worn(self._rows_of(gone))
     if worn and not known:
         log.warning('forget: too little is left to subtract from; what was learned with memorize=False is lost')
@@ -63,6 +61,7 @@ def _stop_waiting(self:Rebuild, r, gone):
     its = self._by_readout(torch.arange(m.count, device=m.labels.device))[r is self.storm_readout][1]
     its = its[m.ids[its].argsort()]
     if not r.young or int(r.known[0].sum()) != n or not m.labels[its].equal(r.waiting_y[:n]): return False
+    if int(m.counters[5]): return False
     stay = ~torch.isin(its, gone)
     for b, none in ((r.waiting, 0), (r.waiting_y, -1)):
         before_change(b)
