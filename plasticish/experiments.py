@@ -418,8 +418,9 @@ def kept(self:Arena,
         try: self.units[key] = _sound(json.loads(file.read_text()), needs)
         except (ValueError, RecursionError): log.warning('%s is damaged and is computed again', file.name)
     if key not in self.units:
-        self.units[key] = compute()
-        if file is not None: write_text_atomic(file, json.dumps(self.units[key]))
+        found = compute()
+        if file is not None: write_text_atomic(file, json.dumps(found))
+        self.units[key] = found
     return self.units[key]
 
 # %% ../nbs/08_experiments.ipynb #Arena-run
@@ -434,8 +435,10 @@ def run(self:Arena,
     from tqdm.auto import tqdm
     if not isinstance(learners, dict):
         raise TypeError(f'learners: expected a dict label -> callable, got {type(learners).__name__}')
-    if split != self.split: self.entries, self.split = {}, split
     todo = [(label, make, s) for label, make in learners.items() for s in seeds]
+    if not todo: raise ValueError(f'learners, seeds: expected at least one of each, got {list(learners)}, {seeds}')
+    if split not in ('valid', 'test'): raise ValueError(f"split: expected 'valid' or 'test', got {split!r}")
+    if split != self.split: self.entries, self.split = {}, split
     for label, make, s in (bar := tqdm(todo, disable=None if progress else True)):
         bar.set_description(label)
         needs = {'phase', 'task', 'accuracy', 'correct'}
@@ -467,8 +470,12 @@ def correct(self:Arena,
     tasks: list|None = None
 ) -> np.ndarray:
     "Which test images of these tasks (None: of all) are right after the last phase, bool [n]"
-    last = self.curriculum.stages[-1].name
-    tasks = [t.name for t in self.curriculum.tasks()] if tasks is None else tasks
+    last, names = self.curriculum.stages[-1].name, [t.name for t in self.curriculum.tasks()]
+    tasks = names if tasks is None else tasks
+    if (label, seed) not in self.entries:
+        raise ValueError(f'label: expected a learner that ran, got {label!r}, {seed}')
+    if isinstance(tasks, str) or not tasks or set(tasks) - set(names):
+        raise ValueError(f'tasks: expected some of {names}, got {tasks!r}')
     rows = [r for r in self.entries[label, seed] if r['phase'] == last and r['task'] in tasks]
     return np.concatenate([_unpack(r['correct'], r['n']) for r in rows])
 
@@ -481,6 +488,7 @@ def metrics(self:Arena,
     tasks: list|None = None):   # that count for 'ten-way'; None: all
     "One row per learner and seed, in percent: ten-way, each task at the end, and 06's measures if all phases are tasks"
     import pandas as pd
+    if not self.entries: raise ValueError('metrics: expected an arena whose learners ran, got a new one')
     names = [t.name for t in self.curriculum.tasks()]
     square = 1 < len(names) == len(self.curriculum.stages)
     out = []
@@ -522,13 +530,15 @@ def paired(self:Arena,
     against:str, # label of the learner that the others are compared with
     tasks: list|None = None, # that count; None: all
     level:float=.95): # of confidence
-    "Differences in percentage points after the last phase, with confidence intervals over seeds and over test images"
+    "Differences in percentage points at the end, with intervals over shared seeds and over test images"
     import pandas as pd
     from scipy import stats
     seeds = [s for l, s in self.entries if l == against]
     if not seeds: raise ValueError(f'against: expected one of {sorted({l for l, _ in self.entries})}, got {against!r}')
     base, out = {s: self.correct(against, s, tasks) for s in seeds}, []
-    for label in dict.fromkeys(l for l, _ in self.entries if l != against):
+    others = dict.fromkeys(l for l, s in self.entries if l != against and s in seeds)
+    if not others: raise ValueError(f'against: expected another learner that ran with seeds {seeds}, got {against!r}')
+    for label in others:
         shared = [s for s in seeds if (label, s) in self.entries]
         d = 100*np.stack([self.correct(label, s, tasks).astype(float) - base[s] for s in shared])     # [seeds, images]
         by_seed, by_image = d.mean(1), d.mean(0)
@@ -552,6 +562,7 @@ def plot(self:Arena,
     import matplotlib.pyplot as plt
     from plasticish.drawing import CORE, GREY
     m = self.metrics(tasks)
+    if bound and bound not in set(m.learner): raise ValueError(f'bound: expected a learner that ran, got {bound!r}')
     order = m.groupby('learner')['ten-way'].mean().sort_values().index
     with figure_style():
         size = 6.4, min(4, 1 + .3*len(order))
@@ -563,13 +574,14 @@ def plot(self:Arena,
             left.annotate(f'{v.mean():.1f}', (v.max(), i), (5, 0), textcoords='offset points', va='center',
                           fontsize=8, color=c)
         if bound: left.axvline(m.loc[m.learner == bound, 'ten-way'].mean(), color=GREY, ls='--', lw=1, label=bound)
-        for j, t in enumerate(t.name for t in self.curriculum.tasks()):
+        for j, t in enumerate(tasks := [t.name for t in self.curriculum.tasks()]):
             right.plot(m.groupby('learner')[t].mean()[order], range(len(order)), 'os^vDPX*'[j % 8], ms=5,
                        color=TASKS[j % len(TASKS)], label=t)
         left.set_yticks(range(len(order)), order); left.margins(x=.12)
         left.set(xlabel='accuracy over all test images (%)', title=self.curriculum.name)
-        right.set(xlabel='accuracy at the end (%)', title='by task')
-        for ax in (left, right): ax.legend(loc='best') if ax.get_legend_handles_labels()[1] else None
+        right.set(xlabel='accuracy at the end (%)', title='by task' if len(tasks) < 9 else f'{len(tasks)} tasks')
+        if bound: left.legend(loc='best')
+        if len(tasks) < 9: right.legend(loc='best')
     return fig
 
 # %% ../nbs/08_experiments.ipynb #over_orders
@@ -715,19 +727,19 @@ class Cells:
         compute): # gives its results, a dict, if it is not there
         "The results of a cell"
         if (name := self._name(key)) not in self.rows:
-            self.rows[name] = dict(key=key, **compute())
-            line = json.dumps(self.rows[name])
+            line = json.dumps(row := dict(key=key, **compute()))
             self.file.parent.mkdir(parents=True, exist_ok=True)
             torn = self.file.exists() and self.file.read_bytes()[-1:] not in (b'', b'\n')
             with open(self.file, 'a', encoding='utf-8') as f:
                 f.write('\n'*torn + line + '\n'); f.flush(); os.fsync(f.fileno())
+            self.rows[name] = row
         return self.rows[name]
     def table(self):
         "All cells, one row each: the last of each (set, learner, seed)"
         import pandas as pd
         flat = [r['key'] | {k: v for k, v in r.items() if k != 'key'} for r in self.rows.values()]
-        by = [k for k in ('set', 'learner', 'seed') if flat and k in flat[0]]
-        return pd.DataFrame(flat).drop_duplicates(by or None, keep='last') if flat else pd.DataFrame(flat)
+        by = [k for k in ('set', 'learner', 'seed') if any(k in r for r in flat)]
+        return pd.DataFrame(flat).drop_duplicates(by, keep='last') if by else pd.DataFrame(flat)
 
 # %% ../nbs/08_experiments.ipynb #wide
 def wide(
