@@ -105,6 +105,19 @@ def _turn(names):
     "Degrees by which the class names below an axis are turned: none if they are short"
     return 90 if max(map(len, names), default=0) > 2 else 0
 
+def name_ticks(
+    axis, # of an `Axes`: its xaxis or yaxis
+    names, # one per place, from 0
+    most:int=20, # that there is room for
+    keep:int|None=None, # place that is named in any case
+    **look, # of the names
+):
+    "Names along an axis; of too many, every second, third, …"
+    step = max(1, math.ceil(len(names)/most))
+    shown = [i for i in range(len(names)) if i % step == 0 or i == keep]
+    axis.set_ticks(shown, [names[i] for i in shown], **look)
+
+
 # %% ../nbs/workshop/drawing.ipynb #sheet
 def sheet(
     values:Tensor, # one per neuron [H]

@@ -55,8 +55,14 @@ class ImageArray(Dataset):
         classes: list[str],  # class names
         transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
     ):
+        pixels = isinstance(images, Tensor) and (images.dtype == torch.uint8 or images.is_floating_point())
+        if not pixels or images.ndim != 4:
+            got = f'{getattr(images, "dtype", type(images).__name__)} {list(getattr(images, "shape", []))}'
+            raise TypeError(f'images: expected a uint8 tensor [N, 3, H, W], got {got}')
         self.images, self.classes, self.transform = images, list(classes), transform
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
+        if self.labels.shape != (len(images),):
+            raise ValueError(f'labels: expected {len(images)}, one per image, got shape {list(self.labels.shape)}')
     def __len__(self): return len(self.images)
     def __getitem__(self, i): return self._look(self.images[i]), self.labels[i].item()
     def __getitems__(self, idx): return list(zip(self._look(self.images[idx]), self.labels[idx].tolist()))
@@ -413,7 +419,8 @@ def create_folder_loaders(
     "Any image folder as phases of classes"
     parts = folder_splits(data_root, transform or image_transform(224), on_error, white)
     names = parts['train'].classes
-    phases = phases or dict(first=names[:len(names)//2], second=names[len(names)//2:])
+    halves = dict(first=names[:len(names)//2], second=names[len(names)//2:]) if len(names) > 1 else dict(first=names)
+    phases = phases or halves
     load = functools.partial(image_loader, batch_size=batch_size, num_workers=num_workers, seed=seed)
     out = dict(train_full=load(parts['train'], shuffle=True), test_full=load(parts['test']),
                class_names=names, phases=phases)
@@ -431,6 +438,7 @@ def class_indices(
     names,  # all of them, in order
 ) -> list[int]:
     "Class names as indices; raises `ValueError` for a name that is not there"
+    if not members: raise ValueError(f"phases: expected class names among {names} in each phase, got none")
     unknown = [m for m in members if m not in names]
     if unknown: raise ValueError(f"phases: expected class names among {names}, got {unknown[0]!r}")
     return [names.index(m) for m in members]
@@ -723,10 +731,11 @@ def data_key(
     if isinstance(ds, Subset): return digest('subset', data_key(ds.dataset), repr(list(map(int, ds.indices))))
     if isinstance(ds, TensorDataset): return digest(*ds.tensors)
     rest = fn_key(getattr(ds, 'transform', None)) + fn_key(getattr(ds, 'target_transform', None))
-    if hasattr(ds, 'samples'):
-        return digest(repr([(p, int(t), os.stat(p).st_size, os.stat(p).st_mtime_ns) for p, t in ds.samples]), rest)
-    if isinstance(getattr(ds, 'data', None), (np.ndarray, Tensor)):
-        return digest(ds.data, torch.as_tensor(ds.targets), rest)
+    files, data, targets = (getattr(ds, k, None) for k in ('samples', 'data', 'targets'))
+    if isinstance(files, list) and all(isinstance(s[0], (str, Path)) for s in files):
+        return digest(repr([(p, int(t), os.stat(p).st_size, os.stat(p).st_mtime_ns) for p, t in files]), rest)
+    if isinstance(data, (np.ndarray, Tensor)) and targets is not None:
+        return digest(data, torch.as_tensor(targets), rest)
     pairs = (_image_and_label(ds[i]) for i in range(len(ds)))
     return digest(*(p for x, y in pairs for p in (torch.as_tensor(x), str(int(y)))))
 

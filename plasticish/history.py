@@ -4,11 +4,11 @@
 
 # %% ../nbs/workshop/history.ipynb #imports
 from __future__ import annotations
-import csv, json
+import csv, json, math
 from pathlib import Path
 from fastcore.basics import patch
 from .common import at_a_glance, figure_style, glance_card
-from .drawing import CONTEXT, CORE, MEMORY, TASK, canvas
+from .drawing import CONTEXT, CORE, MEMORY, TASK, canvas, name_ticks
 from .metrics import prequential_accuracy
 
 # %% auto #0
@@ -135,10 +135,11 @@ def to_tensorboard(self:TrainingHistory,
 
 # %% ../nbs/workshop/history.ipynb #_bands
 def _bands(ax, notes, end):
-    "Shade every other phase and write its name on top"
+    "Shade every other phase and write its name on top; of many phases, about ten names"
     edges, over = [n['first_step'] for n in notes] + [end], ax.get_xaxis_transform()
     for i, (n, a, b) in enumerate(zip(notes, edges, edges[1:])):
         if i % 2: ax.axvspan(a, b, color='0.95', lw=0, zorder=0)
+        if i % math.ceil(len(notes)/10): continue
         ax.text((a + b)/2, 1.02, n['name'], ha='center', va='bottom', fontsize=9, transform=over)
     ax.set_xlim(0, max(end, 1))
 
@@ -150,7 +151,10 @@ def _points(h, name):
     return [h.step[i] for i in at], [v[i] for i in at]
 
 def _legend(ax):
-    if ax.get_lines(): ax.legend(loc='center left', bbox_to_anchor=(1, .5))
+    "At most ten lines named, beside the axes"
+    lines, names = ax.get_legend_handles_labels()
+    more = f'10 of {len(names)}' if len(names) > 10 else None
+    if names: ax.legend(lines[:10], names[:10], title=more, loc='center left', bbox_to_anchor=(1, .5))
 
 # %% ../nbs/workshop/history.ipynb #_curves
 def _curves(ax, h, notes):
@@ -158,7 +162,7 @@ def _curves(ax, h, notes):
     edges = [n['first_step'] for n in notes] + [h.n_rows]
     for a, b in zip(edges, edges[1:]):
         acc = prequential_accuracy(h.task_acc[a:b], 5)
-        ax.plot(h.step[a:b], acc, color=TASK, label=None if a else 'task')
+        ax.plot(h.step[a:b], acc, '.-' if b - a < 2 else '-', color=TASK, label=None if a else 'task')
     if 'memory_acc' in h: ax.plot(*_points(h, 'memory_acc'), '.-', color=MEMORY, label='core memory')
     ax.set(ylim=(0, 1.03), xlabel='step', ylabel='accuracy')
     loud = [s for s, a in zip(h.step, h.get('alarm', [])) if a]
@@ -170,8 +174,8 @@ def _retention(ax, names, matrix, tasks):
     "Accuracy of every task after each phase"
     for i, task in enumerate(tasks):
         ax.plot(range(len(names)), matrix[:, i], 'os^Dv'[i % 5] + '-', ms=5, label=task)
-    ax.set(ylim=(0, 1.03), ylabel='accuracy', xlabel='after phase', title='retention',
-           xticks=range(len(names)), xticklabels=names)
+    ax.set(ylim=(0, 1.03), ylabel='accuracy', xlabel='after phase', title='retention')
+    name_ticks(ax.xaxis, names, 5)
     _legend(ax)
 
 # %% ../nbs/workshop/history.ipynb #_inside
@@ -185,7 +189,7 @@ def _energies(ax, h):
 
 def _fill(ax, h):
     "How full the memory and how mature the layers are"
-    ax.plot(h.step, h.memory_fill, color=MEMORY, label='memory\nfilled')
+    ax.plot(h.step, h.memory_fill, '.-' if h.n_rows < 2 else '-', color=MEMORY, label='memory\nfilled')
     steps, stats = _points(h, 'layer_stats')
     layers = [list(s.values() if isinstance(s, dict) else s) for s in stats]
     mature = [sum(l['n_mature'] for l in s)/max(1, sum(l['hidden_dim'] for l in s)) for s in layers]

@@ -72,8 +72,11 @@ def forward_transfer(
     "Mean gain on a task just before it is learned (Lopez-Paz & Ranzato, 2017), where that means anything"
     R = _matrix(R)
     if baseline is None: return None, NO_FORWARD_TRANSFER
+    before = np.asarray(list(baseline), dtype=float)
+    if before.shape != R.shape[:1]: raise ValueError(f'baseline: expected {len(R)} accuracies, got {len(before)}')
     if len(R) < 2: return None, 'forward transfer needs at least two tasks'
-    return float(np.mean(R.diagonal(1) - np.asarray(baseline, dtype=float)[1:])), None
+    if not np.isfinite(R.diagonal(1)).all(): return None, NO_FORWARD_TRANSFER
+    return float(np.mean(R.diagonal(1) - before[1:])), None
 
 # %% ../nbs/workshop/metrics.ipynb #continual_metrics
 def continual_metrics(
@@ -90,12 +93,15 @@ def prequential_accuracy(
     right:Iterable[float], # right (1) or wrong (0) per sample, or accuracy per batch, in stream order
     window:int|None=None, # average over so many entries; None averages over everything so far
 )->np.ndarray: # same length as `right`
-    "Test-then-train accuracy along a stream"
-    c = np.cumsum(np.asarray(list(right), dtype=float))
-    n = np.arange(1, len(c) + 1)
-    if window is None: return c/n
-    check_count(window, 'window')
-    return (c - np.concatenate([np.zeros(min(window, len(c))), c[:-window]]))/np.minimum(n, window)
+    "Test-then-train accuracy along a stream; NaN where an entry of the average is"
+    right = np.asarray(list(right), dtype=float)
+    n = max(len(right), 1) if window is None else check_count(window, 'window')
+    def total(v):
+        c = np.cumsum(v)
+        return c - np.concatenate([np.zeros(min(n, len(c))), c[:-n]])
+    mean = total(np.where(np.isnan(right), 0, right))/np.minimum(np.arange(1, len(right) + 1), n)
+    return np.where(total(np.isnan(right)) > 0, np.nan, mean)
+
 
 # %% ../nbs/workshop/metrics.ipynb #anytime_accuracy
 def anytime_accuracy(
@@ -166,12 +172,13 @@ def storm_metrics(
     stop = len(acc) if stop is None else stop
     if not 0 < start < stop <= len(acc):
         raise ValueError(f'start and stop should satisfy 0 < start < stop <= {len(acc)}, got {start} and {stop}')
+    if not np.isfinite(acc).all(): raise ValueError('acc: expected finite accuracies, got NaN or infinity')
     before, storm = acc[max(0, start - window):start].mean(), prequential_accuracy(acc[start:stop], window)
     drop, after = before - storm.min(), storm[storm.argmin():]
-    back = np.flatnonzero(after >= before - .1*drop)
+    back = storm.argmin() + np.flatnonzero(after >= before - .1*drop) if drop > 0 else [0]
     inside = alarms[(alarms >= start) & (alarms < stop)]
     return dict(
-        drop=float(drop), recovery_steps=int(storm.argmin() + back[0]) if len(back) else None,
+        drop=float(drop), recovery_steps=int(back[0]) if len(back) else None,
         aftershock=None if clean_after is None or clean_before is None else clean_after - clean_before,
         false_alarms=int(len(alarms) - len(inside)), delay=int(inside.min() - start) if len(inside) else None)
 
@@ -199,7 +206,7 @@ def selectivity(
 )->Tensor: # [H] in 1/C–1, NaN for neurons that never fire
     "Share of a neuron's firing that its favourite class gets, each class counted alike"
     rate = torch.zeros(n_classes, size)
-    at = y.cpu().repeat_interleave(idx.shape[1]), idx.cpu().flatten()
+    at = y.cpu().long().repeat_interleave(idx.shape[1]), idx.cpu().flatten()
     rate.index_put_(at, torch.ones(idx.numel()), accumulate=True)
     rate /= torch.bincount(y.cpu(), minlength=n_classes).clamp(min=1)[:, None]
     return rate.max(0).values/rate.sum(0)
@@ -212,7 +219,7 @@ def class_overlap(
     n_classes:int, # C
 )->Tensor: # [C,C] in 0–1
     "Expected share of winners that two random members of two classes have in common"
-    idx, y = idx.cpu(), y.cpu()
+    idx, y = idx.cpu(), y.cpu().long()
     p = torch.zeros(n_classes, size)
     p.index_put_((y.repeat_interleave(idx.shape[1]), idx.flatten()), torch.ones(idx.numel()), accumulate=True)
     p /= torch.bincount(y, minlength=n_classes).clamp(min=1)[:, None]

@@ -4,12 +4,12 @@
 
 # %% ../nbs/workshop/pretrain.ipynb #imports
 from __future__ import annotations
-import time
+import os, time
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from .common import log
+from .common import check_count, log
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, SmallResNet, open_image
 
 # %% auto #0
@@ -105,6 +105,7 @@ def train_eyes(
     start, gen = time.time(), torch.Generator().manual_seed(seed)
     torch.manual_seed(seed); torch.set_flush_denormal(True)
     (x, y), (xv, yv) = read_sheets(data_root, 'train'), read_sheets(data_root, 'val')
+    check_count(epochs, 'epochs'); check_count(batch, 'batch', 1, len(x)); os.makedirs(Path(path).parent, exist_ok=True)
     norm, body = _normalized(), net or SmallResNet()
     width = body.eval()(torch.zeros(1, 3, 32, 32)).shape[1]
     model = nn.Sequential(body, nn.Linear(width, int(y.max()) + 1)).to(device).to(memory_format=torch.channels_last)

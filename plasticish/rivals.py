@@ -65,7 +65,8 @@ def nbytes(self:Learner) -> int:
 
 # %% ../nbs/workshop/rivals.ipynb #_tensors
 def _tensors(o, found, seen):
-    "Every tensor reachable from `o`, by storage"
+    "Every tensor and array reachable from `o`, by storage"
+    if isinstance(o, np.ndarray) and o.size and o.dtype != object: o = torch.from_numpy(np.ascontiguousarray(o))
     if isinstance(o, Tensor): found[o.untyped_storage().data_ptr()] = o
     elif id(o) in seen or isinstance(o, (type, FunctionType)): return found
     seen.add(id(o))
@@ -204,6 +205,8 @@ def solve(self:Ridge):
 def temper(self:Ridge, x:Tensor, y:Tensor):
     "The temperature with the least log loss on rows [B,D] that were not learned (Guo et al. 2017)"
     s = self.scores(x)
+    seen = s.gather(1, y[:, None])[:, 0].isfinite()                       # no temperature helps a class never seen
+    if seen.any(): s, y = s[seen], y[seen]
     self.temperature = float(min(10.**np.arange(-3, 3.01, .05), key=lambda t: F.cross_entropy(s/t, y).item()))
 
 # %% ../nbs/workshop/rivals.ipynb #RanPAC
@@ -317,7 +320,7 @@ class Reservoir:
         to, of = torch.tensor(list(last), dtype=torch.int64), torch.tensor(list(last.values()), dtype=torch.int64)
         self.x[to], self.y[to] = x[of], y[of]; self.seen += len(x)
     def draw(self, n):
-        "At most `n` samples, drawn without putting back"
+        "`n` samples, each drawn from all that are kept"
         i = torch.randint(len(self), (n,), generator=self.rng)
         return self.x[i], self.y[i]
 
@@ -399,7 +402,9 @@ class RecursiveLeastSquares(Ridge):
         h = self.features(x).double()
         K = torch.linalg.solve(torch.eye(len(h)) + h @ self.R @ h.T, h @ self.R).T                       # [M,B]
         self.W += K @ (F.one_hot(y, self.n_classes) - h @ self.W); self.R -= K @ (h @ self.R)
-    def answer(self, x): return (self.features(x).double() @ self.W).argmax(1)
+    def scores(self, x):
+        "Regressed targets [B,C] of features `x` [B,D]"
+        return self.features(x).double() @ self.W
 
 # %% ../nbs/workshop/rivals.ipynb #oas
 def oas_shrinkage(
@@ -448,7 +453,7 @@ def solve(self:KLDA):
     if share == 'oas':
         square = 2*S.square().sum() - diagonal.square().sum()
         share = oas_shrinkage(float(diagonal.sum()), float(square), self.M, n)
-    S.mul_(1 - share).diagonal().add_(share*diagonal.mean())
+    S.mul_(1 - share).diagonal().add_((share*diagonal.mean()).clamp(min=1e-9))
     U, bad = torch.linalg.cholesky_ex(S, upper=True)
     if bad: raise ValueError(f'shrinkage: {share} is too small for {S.dtype} sums of this size')
     w = torch.cholesky_solve(mu, U, upper=True)
@@ -471,7 +476,8 @@ class StreamingQDA(ClassMean):
     def _shrunk(self, S, shared):
         "What is inverted for a class with covariance `S` [D,D]"
         S = (1 - self.pool)*S + self.pool*shared
-        return (1 - self.shrinkage)*S + self.shrinkage*shared.trace()/self.in_dim*torch.eye(self.in_dim)
+        ridge = (self.shrinkage*shared.trace()/self.in_dim).clamp(min=1e-12)
+        return (1 - self.shrinkage)*S + ridge*torch.eye(self.in_dim)
 
 # %% ../nbs/workshop/rivals.ipynb #StreamingQDA-solve
 @patch
@@ -513,7 +519,7 @@ class FeCAM(StreamingQDA):
         "Shrunk correlation matrix [D,D] of the covariance `S` [D,D]"
         one = torch.eye(len(S), dtype=S.dtype)
         off = (S.sum() - S.trace())/(len(S)*(len(S) - 1))
-        S = S + self.diagonal*S.trace()/len(S)*one + self.beside*off*(1 - one)
+        S = S + (self.diagonal*S.trace()/len(S)).clamp(min=1e-12)*one + self.beside*off*(1 - one)
         return S/torch.outer(S.diagonal(), S.diagonal()).sqrt()
 
 # %% ../nbs/workshop/rivals.ipynb #FeCAM-solve
@@ -689,6 +695,7 @@ class WhitenedLDA(StreamingLDA):
         z = self._whiten(x)
         s = z @ self.templates.T - self.templates.square().sum(1)/2
         return z, s.masked_fill(self.count == 0, -math.inf)
+    def scores(self, x): return self.head(x)[1]
     def _whiten(self, x): return torch.linalg.solve_triangular(self.factor, x.double().T, upper=False).T.float()
 
 # %% ../nbs/workshop/rivals.ipynb #T3A
@@ -699,6 +706,7 @@ class T3A(WhitenedLDA):
         keep=20): # inputs that stay in the set of each class
         super().__init__(in_dim, n_classes, seed, shrinkage)
         self.keep = keep
+    def shares(self, x): return None                                  # its templates give no probabilities
     def answer(self, x):
         z, s = self.head(x)
         first = self.sets or self.head(self.means()[self.count > 0])

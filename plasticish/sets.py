@@ -29,6 +29,8 @@ class Stream:
             raise ValueError(f'x: expected finite inputs [N,D], got shape {list(x.shape)}')
         if y.shape != x.shape[:1] or y.dtype.kind not in 'iu' or y.min() < 0:
             raise ValueError(f'y: expected {len(x)} labels from 0, got {y.dtype} {list(y.shape)}')
+        if not all(0 <= c <= len(x) for c in self.changes):
+            raise ValueError(f'changes: expected rows from 0 to {len(x)}, got {self.changes}')
         object.__setattr__(self, 'x', x); object.__setattr__(self, 'y', y.astype(np.int64))
 
     def __len__(self): return len(self.y)
@@ -135,6 +137,7 @@ def hyperplane(
 ) -> Stream:
     "Rotating hyperplane (Hulten et al. 2001): label 1 if w·x > half the sum of w, with x in `dim` inputs"
     draw, n, noise = np.random.default_rng(seed), check_count(n, 'n'), check_number(noise, 'noise', 0, 1)
+    check_count(drifting, 'drifting', 0, check_count(dim, 'dim'))
     x, w = draw.random((n, dim)), np.tile(draw.random(dim), (n, 1))
     sign = np.where(draw.random((n, drifting)) < turn, -1, 1).cumprod(0)
     w[:, :drifting] += step*sign.cumsum(0)
@@ -146,9 +149,10 @@ def swap_labels(
     stream:Stream, # any
     at:int|None=None, # row of the change; None: half-way
 ) -> Stream:
-    "The same rows, and from `at` on each label is the next one (the last is the first)"
-    at = len(stream)//2 if at is None else check_count(at, 'at')
-    y = np.where(np.arange(len(stream)) < at, stream.y, (stream.y + 1) % stream.n_classes())
+    "The same rows, and from `at` on each label is the next one that occurs (the last is the first)"
+    at = len(stream)//2 if at is None else check_count(at, 'at', 1, len(stream))
+    labels, which = np.unique(stream.y, return_inverse=True)
+    y = np.where(np.arange(len(stream)) < at, stream.y, labels[(which + 1) % len(labels)])
     return replace(stream, name=f'{stream.name}, swapped', y=y, changes=tuple(sorted({*stream.changes, at})))
 
 # %% ../nbs/workshop/sets.ipynb #class_groups

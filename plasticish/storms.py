@@ -30,9 +30,12 @@ def in_pixels(
     if x.ndim not in (3, 4): raise ValueError(f'x should be [C,H,W] or [B,C,H,W], got {list(x.shape)}')
     if normalized is None: normalized = mean is not None or bool(x.numel()) and bool(x.min() < 0 or x.max() > 1)
     p = x[None] if x.ndim == 3 else x
+    if not p.numel(): return x.clone()
     if not normalized: return fn(p).view_as(x)
-    units = mean or IMAGENET_MEAN, std or IMAGENET_STD
+    units = IMAGENET_MEAN if mean is None else mean, IMAGENET_STD if std is None else std
     m, s = (torch.as_tensor(v, dtype=x.dtype, device=x.device).view(-1, 1, 1) for v in units)  # [C,1,1]
+    if any(len(v) not in (1, p.shape[1]) for v in (m, s)):
+        raise ValueError(f'mean, std: expected 1 number or {p.shape[1]}, as many as x has channels, got {units}')
     return ((fn(p*s + m) - m)/s).view_as(x)
 
 # %% ../nbs/workshop/storms.ipynb #invert_tensor
@@ -184,7 +187,8 @@ def _defocus(p, c, g):
     d = torch.arange(-r, r + 1.)
     disk = (d[:, None]**2 + d**2 <= (radius*u)**2).float()
     k = _blur((disk/disk.sum())[None, None], alias*u).to(p).expand(C, 1, -1, -1)
-    return F.conv2d(F.pad(p, (r, r, r, r), mode='reflect'), k, groups=C)
+    mode = 'reflect' if r < min(p.shape[2:]) else 'replicate'
+    return F.conv2d(F.pad(p, (r, r, r, r), mode=mode), k, groups=C)
 
 def _glass(p, c, g):
     "Blur, let each pixel change places with a near one, blur"

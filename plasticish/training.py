@@ -178,7 +178,7 @@ class Trainer:
         self.seed, self.cache_dir, self._eyes = seed, cache_dir, eyes
         self.checkpoint_dir = checkpoint_dir and Path(checkpoint_dir)
         self.save_every, self.save_minutes = save_every, save_minutes
-        _check_able(brain, self.phases)
+        _check_able(brain, self.phases, self.eval_loaders)
         _make_ready(brain, eyes, self.device)
         self._begin()
 
@@ -250,8 +250,8 @@ def raised_alarm(
     return None if watch is None else (bool(watch.alarm), float(watch.level))
 
 # %% ../nbs/06_trainer.ipynb #_check_able
-def _check_able(brain, phases):
-    "Raise `ValueError` if a phase asks for what `brain` cannot do"
+def _check_able(brain, phases, tasks):
+    "Raise `ValueError` if a phase asks for what `brain` cannot do, or for a task that is not among `tasks`"
     able = dict(neurogenesis=hasattr(brain, 'set_neurogenesis'), consolidate_after=hasattr(brain, 'consolidate'),
                 mode=raised_alarm(brain) is not None)
     for p in phases:
@@ -260,6 +260,9 @@ def _check_able(brain, phases):
         if bad := next((k for k in asks if asks[k] and not able[k]), None):
             raise ValueError(f'phase {p.name!r} has {bad}={getattr(p, bad)!r}, '
                              f'which a {type(brain).__name__} has no means for: leave {bad} out')
+        if not tasks or p.task in (None, *tasks): continue
+        raise ValueError(f'phase {p.name!r} has task={p.task!r}, expected one of eval_loaders: {", ".join(tasks)}')
+
 
 # %% ../nbs/06_trainer.ipynb #Trainer-learn
 @patch
@@ -336,8 +339,7 @@ def _batches(self:Trainer, phase):
     "The batches (x [B,D], y [B]) that remain of this epoch, in their order"
     loader = self._look(phase.data_loader, phase.transform_fn) if phase.cache else phase.data_loader
     todo = loader is phase.data_loader
-    order = getattr(getattr(loader, 'sampler', None), 'set_epoch', None)
-    if order: order(self.at['epoch'])
+    if order := getattr(getattr(loader, 'sampler', None), 'set_epoch', None): order(self.at['epoch'])
     seed = (self.seed*1_000_003 + self.at['phase']*10_007 + self.at['epoch']) % 2**31
     for n, batch in enumerate(seeded_iter(loader, seed, self.at['batch']), self.at['batch']):
         if phase.max_steps and n >= phase.max_steps: return
@@ -363,7 +365,8 @@ def _test_set(self:Trainer, loader, name)->tuple[Tensor, Tensor]:
         with rng_scope(self.seed):
             batches = [(self._features(torch.as_tensor(x)), torch.as_tensor(y)) for x, y in self._look(loader)]
         if not batches: raise ValueError(f'{name} gave no batch')
-        self._sets[id(loader)] = tuple(map(torch.cat, zip(*batches)))
+        x, y = map(torch.cat, zip(*batches))
+        self._sets[id(loader)] = x, check_labels(y, None, len(x), f'labels of {name}')
     return self._sets[id(loader)]
 
 # %% ../nbs/06_trainer.ipynb #_subset
@@ -414,8 +417,7 @@ def _fire(self:Trainer, event, **info):
         except Exception as e:
             name = getattr(fn, '__qualname__', repr(fn))
             error = CallbackError(f'callback {name!r} failed at {event}: {type(e).__name__}: {e}')
-            error.__cause__ = e
-            self._failed = self._failed or error
+            error.__cause__, self._failed = e, self._failed or error
 
 @patch
 def _raise_failed(self:Trainer):
@@ -527,8 +529,7 @@ def _timed(self:Trainer, batches, note):
     for b in batches:
         yield b
         now = time.perf_counter()
-        note['seconds'] += now - t
-        t = now
+        note['seconds'] += now - t; t = now
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_enter
 @patch
@@ -658,7 +659,7 @@ class TriarchicTrainer(Trainer):
 def learn(self:TriarchicTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
     "`brain.update_batch`, which detects storms itself; mode 'panic' says it is one, 'inference' only watches"
     if phase.mode == 'inference':
-        return all_rows(self.predict(x) == y.to(self.device))[0].float().mean().item()
+        return all_rows(self.predict(x) == check_labels(y, None, len(x)).to(self.device))[0].float().mean().item()
     return self.brain.update_batch(x, y, 'panic' if phase.mode == 'panic' else 'plastic')
 
 # %% ../nbs/06_trainer.ipynb #TriarchicTrainer-predict
@@ -875,7 +876,7 @@ def _report_stop(self:Trainer, verbose):
 def task_of(self:Trainer, i:int)->str|None: # name of an evaluation loader
     "The task that measures phase `i`"
     p, names = self.phases[i], list(self.eval_loaders)
-    if p.task is not None: return p.task
+    if p.task is not None: return p.task if p.task in names else None
     same = [n for n in names if n.lower() == p.name.lower()]
     return same[0] if same else names[i] if len(names) == len(self.phases) else None
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from .common import IMAGENET_MEAN, IMAGENET_STD, figure_style, seeded_iter
 from plasticish.drawing import (
     CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_reliability, draw_sheet,
-    framed, layer_color, learner_style, pca_axes, picture, sheet, take, tint, write_cells,
+    framed, layer_color, learner_style, name_ticks, pca_axes, picture, sheet, take, tint, write_cells,
 )
 from .eyes import PretrainedEyes, eyes_of
 from .memory import vote_weights
@@ -443,7 +443,8 @@ def draw_contributions(
     ax.bar(at, slow, color=CORE, label='lasting'); ax.bar(at, fast, bottom=base, color=CONTEXT, label='context')
     ax.hlines(slow + fast, at - .4, at + .4, color='black', lw=1.6, label='sum')
     ax.axhline(0, color=GREY, lw=.8)
-    ax.set_xticks(at, [n + (' ✓' if c == truth else '') for c, n in enumerate(names)], rotation=_turn(names))
+    marked = [n + (' ✓' if c == truth else '') for c, n in enumerate(names)]
+    name_ticks(ax.xaxis, marked, 12 if len(names) > 20 else 20, truth, rotation=_turn(names))
     ax.tick_params(axis='x', length=0); ax.grid(axis='x', visible=False)
     return ax
 
@@ -548,7 +549,7 @@ def plot_weight_distribution(self:TriarchicVisualizer): # a matplotlib Figure
     for w, color, shift in ((core, CORE, -.2), (context, CONTEXT, .2)):
         ax['B'].bar(at + shift, 1000*w.abs().mean(0), .4, color=color)
     ax['B'].set(ylabel='mean |weight| × 1000', title='Energy by class')
-    ax['B'].set_xticks(at, names, rotation=_turn(names))
+    name_ticks(ax['B'].xaxis, names, rotation=_turn(names))
     ax['B'].grid(axis='x', visible=False)
     return fig
 
@@ -567,7 +568,7 @@ def plot_importance_heatmap(self:TriarchicVisualizer,
     top = top[np.lexsort((-strength.numpy(), serves.numpy()))]
     fig, ax = canvas(8, 3.2, 'AB', f'The {len(top)} most important of {len(imp)} neurons', width_ratios=[2.4, 1])
     im = ax['A'].imshow(imp[top].T, aspect='auto', cmap=tint(CORE), vmin=0, interpolation='nearest')
-    ax['A'].set_yticks(range(len(names)), names)
+    name_ticks(ax['A'].yaxis, names, 16)
     ax['A'].set(xlabel='neurons, grouped by the class they serve'); ax['A'].grid(False)
     fig.colorbar(im, ax=ax['A'], label='importance', pad=.01)
     ax['B'].barh(range(len(names)), imp.mean(0), color=CORE)
@@ -605,13 +606,14 @@ def plot_class_overlap(self:Visualizer,
     "How much of their codes classes share: on the diagonal with themselves, elsewhere with others"
     x, y = take(loader, n)
     idx, size = self.winners(x, layer_idx)
-    shared = class_overlap(idx, y, size, C := int(y.max()) + 1)
-    off, names = shared[~torch.eye(C, dtype=torch.bool)], self._names(C)
+    shown, at = y.cpu().unique(return_inverse=True)                 # labels may skip numbers
+    shared, names = class_overlap(idx, at, size, C := len(shown)), [self.name(c) for c in shown.tolist()]
+    off = shared[~torch.eye(C, dtype=torch.bool)]
     title = f'Classes share {off.mean():.0%} of their neurons, within a class {shared.diagonal().mean():.0%}'
     fig, ax = canvas(5.2, 4, 'A', title if C > 1 else 'One class')
     low, high = float(shared.min())*.9, float(shared.max())
     im = ax['A'].imshow(shared, cmap=tint(CORE), vmin=low, vmax=high, interpolation='nearest')
-    ax['A'].set_xticks(range(C), names, rotation=_turn(names)); ax['A'].set_yticks(range(C), names); ax['A'].grid(False)
+    name_ticks(ax['A'].xaxis, names, rotation=_turn(names)); name_ticks(ax['A'].yaxis, names); ax['A'].grid(False)
     if C <= 12: write_cells(ax['A'], 100*shared.numpy(), shared.numpy() > low + .45*(high - low))
     bar = fig.colorbar(im, ax=ax['A'], label=f'shared winners (chance: {idx.shape[1]/size:.1%})')
     bar.ax.yaxis.set_major_formatter('{x:.0%}')
@@ -674,11 +676,13 @@ def plot_memory_map(self:PlasticVisualizer,
     z = in_metric(m, m.values(slots.to(self.brain.device))).cpu()
     mean, axes, share = pca_axes(z)
     at = dict(zip(slots.tolist(), (xy := (z - mean) @ axes).tolist()))
-    _draw_memories(ax['A'], xy, *self._colors_of(color, slots))
+    group, names = self._colors_of(color, slots)
+    _draw_memories(ax['A'], xy, group, names)
     for row, vs in zip(q, votes):
         _draw_query(ax['A'], ((in_metric(m, row[None]).cpu() - mean) @ axes)[0].tolist(), vs, at)
     ax['A'].set(xlabel=f'first principal axis ({share[0]:.0%} of the variance)', ylabel=f'second ({share[1]:.0%})')
-    ax['A'].legend(loc='center left', bbox_to_anchor=(1.01, .5), markerscale=2, handletextpad=.2)
+    more = f'the first 15 of {n}' if (n := len(names)) > 15 else None
+    ax['A'].legend(loc='center left', bbox_to_anchor=(1.01, .5), markerscale=2, handletextpad=.2, title=more)
     return fig
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_colors_of
@@ -695,8 +699,8 @@ def _draw_memories(ax, xy, group, names):
     "A dot per memory, its colour and mark those of its group"
     colors = [MEMORY, CONTEXT, TASK, CORE, WRONG, SKY, GREY, '#C9A800', '#7F4F24', '#D58BBE']
     for i, (g, name) in enumerate(names.items()):
-        look = dict(s=9, color=colors[i % 10], marker='os^vD'[i % 5], alpha=.55, linewidths=0)
-        ax.scatter(*xy[group == g].T, label=name, **look)
+        look = dict(s=9, color=colors[i % 10], marker='os^vD'[(i + i//10) % 5], alpha=.55, linewidths=0)
+        ax.scatter(*xy[group == g].T, label=name if i < 15 else '_', **look)
 
 def _draw_query(ax, at, votes, where):
     "A star and its ties to the memories that answer"
@@ -804,7 +808,7 @@ def _draw_flow(self:NeuronWatch, ax, class_names):
     given = [] if class_names is None else list(class_names)[:C]
     names = given + [str(c) for c in range(len(given), C)] + ['nothing']
     ax.imshow(np.log1p(flow), cmap=tint(TASK), interpolation='nearest', aspect='auto'); ax.grid(False)
-    ax.set_xticks(range(C + 1), names, rotation=90); ax.set_yticks(range(C + 1), names)
+    name_ticks(ax.xaxis, names, keep=C, rotation=90); name_ticks(ax.yaxis, names, keep=C)
     ax.set(xlabel='serves now', ylabel='served before', title='Replaced')
     if C < 12:
         for (i, j), v in np.ndenumerate(flow):
@@ -820,19 +824,20 @@ def plot_retention(
     "Accuracy on each task after each phase, learners side by side; raises `ValueError` if a matrix does not fit"
     phases, shapes = list(phases or tasks), {k: np.shape(v) for k, v in results.items()}
     bad = {k: s for k, s in shapes.items() if s != (len(phases), len(tasks))}
-    if bad or not results:
+    if bad or not results or not tasks:
         raise ValueError(f'results: expected matrices of shape {(len(phases), len(tasks))}, got {bad or "none"}')
     with figure_style():
         cols = min(len(tasks), 4)
-        fig, _ = canvas(8, 3.4 if len(tasks) <= 4 else 4, title='What is left of each task')
-        axs = fig.subplots(math.ceil(len(tasks)/cols), cols, squeeze=False, sharey=True).flat
+        rows = math.ceil(len(tasks)/cols)
+        fig, _ = canvas(8, 3.4 if rows < 2 else max(4, 1.4*rows), title='What is left of each task')
+        axs = fig.subplots(rows, cols, squeeze=False, sharey=True).flat
         for ax in axs[len(tasks):]: bare(ax)
         for j, (ax, task) in enumerate(zip(axs, tasks)):
             for i, (name, R) in enumerate(results.items()):
                 ax.plot(range(len(phases)), np.asarray(R, float)[:, j], **learner_style(i), label=name)
             ax.set(title=task, ylim=(0, 1.02), xlim=(-.2, len(phases) - .8))
-            tilt = dict(rotation=30, ha='right') if len(phases) > 2 else dict(rotation=0, ha='center')
-            ax.set_xticks(range(len(phases)), [p[:12] for p in phases], **tilt)
+            tilt:dict = dict(rotation=30, ha='right') if len(phases) > 2 else dict(rotation=0, ha='center')
+            name_ticks(ax.xaxis, [p[:12] for p in phases], 10, **tilt)
             ax.yaxis.set_major_formatter('{x:.0%}')
         axs[0].set_ylabel('accuracy')
         fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=min(len(results), 5))
