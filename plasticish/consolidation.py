@@ -640,7 +640,7 @@ class RecentReadouts(HostBuffers):
                 ):
         super().__init__()
         self.direct = 3*in_dim <= size
-        if self.direct: decays = *decays, decays[0], decays[:2][-1] # a linear readout, and one of hinges
+        if self.direct: decays = *decays, decays[0], decays[1] # a linear readout, and one of hinges
         self.power, self.decays, self.ridge, self.wait = power, decays, ridge, wait
         L, f = len(decays), lambda *s: torch.zeros(*s, dtype=torch.float32, device=device)
         self._make_fixed(in_dim, size, device)

@@ -117,7 +117,6 @@ def name_ticks(
     shown = [i for i in range(len(names)) if i % step == 0 or i == keep]
     axis.set_ticks(shown, [names[i] for i in shown], **look)
 
-
 # %% ../nbs/workshop/drawing.ipynb #sheet
 def sheet(
     values:Tensor, # one per neuron [H]

@@ -313,7 +313,6 @@ def _counts(name, v):
     "Whether a global is part of what a function does: code, constants, settings"
     return isinstance(v, (FunctionType, type, int, float, str, list, tuple, dict)) or name.isupper()
 
-
 # %% ../nbs/08_experiments.ipynb #Arena
 class Arena:
     "All learners on the same features in the same order"

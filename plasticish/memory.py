@@ -884,8 +884,7 @@ def _with_room(self:EpisodicMemoryBank, keys):
 @patch
 def _load_from_state_dict(self:EpisodicMemoryBank, state, prefix, *args):
     rank, world = self.shard
-    keys = state.get(prefix + 'keys')
-    n = state.get(prefix + 'counters')
+    keys, n = state.get(prefix + 'keys'), state.get(prefix + 'counters')
     if isinstance(n, Tensor) and n.shape == (5,): state[prefix + 'counters'] = F.pad(n, (0, 1)) # an older one
     if self.path is None and isinstance(keys, Tensor) and keys.dtype != self.keys.dtype:
         kind = _kept_as(keys)

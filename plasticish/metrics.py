@@ -102,7 +102,6 @@ def prequential_accuracy(
     mean = total(np.where(np.isnan(right), 0, right))/np.minimum(np.arange(1, len(right) + 1), n)
     return np.where(total(np.isnan(right)) > 0, np.nan, mean)
 
-
 # %% ../nbs/workshop/metrics.ipynb #anytime_accuracy
 def anytime_accuracy(
     acc:Iterable[float], # accuracies along a stream

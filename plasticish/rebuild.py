@@ -61,7 +61,7 @@ def _stop_waiting(self:Rebuild, r, gone):
     its = self._by_readout(torch.arange(m.count, device=m.labels.device))[r is self.storm_readout][1]
     its = its[m.ids[its].argsort()]
     if not r.young or int(r.known[0].sum()) != n or not m.labels[its].equal(r.waiting_y[:n]): return False
-    if int(m.counters[5]): return False
+    if int(m.counters[5]): return False # some were written into the memory alone
     stay = ~torch.isin(its, gone)
     for b, none in ((r.waiting, 0), (r.waiting_y, -1)):
         before_change(b)

@@ -260,9 +260,8 @@ def _check_able(brain, phases, tasks):
         if bad := next((k for k in asks if asks[k] and not able[k]), None):
             raise ValueError(f'phase {p.name!r} has {bad}={getattr(p, bad)!r}, '
                              f'which a {type(brain).__name__} has no means for: leave {bad} out')
-        if not tasks or p.task in (None, *tasks): continue
-        raise ValueError(f'phase {p.name!r} has task={p.task!r}, expected one of eval_loaders: {", ".join(tasks)}')
-
+        if tasks and p.task not in (None, *tasks):
+            raise ValueError(f'phase {p.name!r} has task={p.task!r}, expected one of eval_loaders: {", ".join(tasks)}')
 
 # %% ../nbs/06_trainer.ipynb #Trainer-learn
 @patch
@@ -417,7 +416,8 @@ def _fire(self:Trainer, event, **info):
         except Exception as e:
             name = getattr(fn, '__qualname__', repr(fn))
             error = CallbackError(f'callback {name!r} failed at {event}: {type(e).__name__}: {e}')
-            error.__cause__, self._failed = e, self._failed or error
+            error.__cause__ = e
+            self._failed = self._failed or error
 
 @patch
 def _raise_failed(self:Trainer):
@@ -528,8 +528,8 @@ def _timed(self:Trainer, batches, note):
     t = time.perf_counter()
     for b in batches:
         yield b
-        now = time.perf_counter()
-        note['seconds'] += now - t; t = now
+        t, last = time.perf_counter(), t
+        note['seconds'] += t - last
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_enter
 @patch

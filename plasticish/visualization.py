@@ -613,7 +613,9 @@ def plot_class_overlap(self:Visualizer,
     fig, ax = canvas(5.2, 4, 'A', title if C > 1 else 'One class')
     low, high = float(shared.min())*.9, float(shared.max())
     im = ax['A'].imshow(shared, cmap=tint(CORE), vmin=low, vmax=high, interpolation='nearest')
-    name_ticks(ax['A'].xaxis, names, rotation=_turn(names)); name_ticks(ax['A'].yaxis, names); ax['A'].grid(False)
+    most = 10 if C > 20 else 20
+    name_ticks(ax['A'].xaxis, names, most, rotation=_turn(names)); name_ticks(ax['A'].yaxis, names, most)
+    ax['A'].grid(False)
     if C <= 12: write_cells(ax['A'], 100*shared.numpy(), shared.numpy() > low + .45*(high - low))
     bar = fig.colorbar(im, ax=ax['A'], label=f'shared winners (chance: {idx.shape[1]/size:.1%})')
     bar.ax.yaxis.set_major_formatter('{x:.0%}')
@@ -831,13 +833,13 @@ def plot_retention(
         rows = math.ceil(len(tasks)/cols)
         fig, _ = canvas(8, 3.4 if rows < 2 else max(4, 1.4*rows), title='What is left of each task')
         axs = fig.subplots(rows, cols, squeeze=False, sharey=True).flat
-        for ax in axs[len(tasks):]: bare(ax)
+        for ax in axs[len(tasks):]: ax.remove() # `bare` would take the numbers of all: the axis is shared
         for j, (ax, task) in enumerate(zip(axs, tasks)):
             for i, (name, R) in enumerate(results.items()):
                 ax.plot(range(len(phases)), np.asarray(R, float)[:, j], **learner_style(i), label=name)
             ax.set(title=task, ylim=(0, 1.02), xlim=(-.2, len(phases) - .8))
             tilt:dict = dict(rotation=30, ha='right') if len(phases) > 2 else dict(rotation=0, ha='center')
-            name_ticks(ax.xaxis, [p[:12] for p in phases], 10, **tilt)
+            name_ticks(ax.xaxis, [p[:12] for p in phases], 10 if cols < 4 else 6, **tilt)
             ax.yaxis.set_major_formatter('{x:.0%}')
         axs[0].set_ylabel('accuracy')
         fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=min(len(results), 5))
