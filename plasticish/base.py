@@ -152,11 +152,11 @@ def ask(self:Brain,
 
 # %% ../nbs/workshop/base.ipynb #Brain-followed
 @patch
-def _followed(self:Brain, lasting, recent):
-    "The answer, and those it is made of: the lasting one, each timescale's and their pool's [B,C,2+L]"
+def _followed(self:Brain, lasting, recent, heard=1.):
+    "The answer, and those it is made of: the lasting one, each timescale's and their pool's [B,C,2+L], heard so far [B,1]"
     scores, known = (widened(t, lasting.shape[1]) for t in recent)
     parts = torch.stack([lasting, *specialist(scores, known, lasting)], -1)
-    answers = candidates(parts, self.today.weight, known[TODAY], self.today.trust)
+    answers = candidates(parts, self.today.weight, known[TODAY], self.today.trust*heard)
     return self.majority(answers), answers
 
 @patch

@@ -22,7 +22,7 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, check_rows, check_targets, my_slice
-from .experts import ExpertPool, Majority, balanced_rows, class_thresholds, log_shares, widened
+from .experts import ExpertPool, Majority, at_odds, balanced_rows, class_thresholds, log_shares, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -441,26 +441,26 @@ def _scores(self:PlasticBrain, f, mode):
         shares = self._votes(F.normalize(out if self.published else f, dim=1))[0][0]
         return shares, shares, shares[..., None]
     seen = directions(f, self.power)
-    evidence, calm = self._evidence(seen[0], self._encode(f, mode, seen)[1])
+    evidence, calm, stormy = self._evidence(seen[0], self._encode(f, mode, seen)[1])
     lasting = self.lasting(evidence)
-    shares, answers = self._followed(lasting, self.recent(f, seen))
+    shares, answers = self._followed(lasting, self.recent(f, seen), self._heard(stormy))
     return shares, shares if calm is None else calm, answers
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch
 def _evidence(self:PlasticBrain, u, codes, own=None):
-    "Evidence of vote, near vote and readout [B,C,3], and the readout of calm alone [B,C]; `own`: slots to leave out"
-    votes, in_storm = self._votes(u, own)
+    "Evidence of vote, near vote and readout [B,C,3], the readout of calm alone [B,C], how stormy; `own`: slots left out"
+    votes, stormy = self._votes(u, own)
     read = any(r.fitted for r in self._readouts) and len(codes)
     calm = self.readout(codes) if read else None
     score = calm if read else votes[0].new_zeros(1, 1).expand(len(u), 1)
-    if read and in_storm is not None:
+    if read and stormy is not None:
         storm = self.storm_readout(codes) if self.storm_readout.fitted else 0*calm
-        score = mix(calm, storm, in_storm.sqrt())
+        score = mix(calm, storm, stormy.sqrt())
     C = max(votes[0].shape[1], score.shape[1], self.recent.count.shape[1])
     near, score = widened(votes[1], C), widened(score, C)
     if read: score = score.where(self._readable(C), near) # no readout has met the others: their neighbours speak
-    return torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), calm
+    return torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), calm, stormy
 
 @patch
 def _readable(self:PlasticBrain, n_classes):
@@ -470,7 +470,7 @@ def _readable(self:PlasticBrain, n_classes):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_votes
 @patch
 def _votes(self:PlasticBrain, u, own=None):
-    "The votes of all neighbours and of the nearest, and the share of temporary items [B,1], None without any"
+    "The votes of all neighbours and of the nearest, and how stormy inputs are [B,1], None if no item is"
     m = self.memory
     if not m.count: return [m(u)]*2, None
     factor = 1.
@@ -484,9 +484,18 @@ def _votes(self:PlasticBrain, u, own=None):
         sim, slots = sim.gather(1, kept), slots.gather(1, kept)
     labels = m.labels_at(slots)
     votes = [vote(sim[:, :k], labels[:, :k], m.n_classes, m.temperature) for k in (m.k_neighbors, NEAR)]
-    if not m.temporary.any(): return votes, None
+    n = int(m.temporary[:m.count].sum())
+    if not n: return votes, None
     kind = torch.where(slots < 0, -1, m.temporary[slots].long())
-    return votes, vote(sim, kind, 2, m.temperature)[:, 1:]
+    return votes, at_odds(vote(sim, kind, 2, m.temperature)[:, 1:], max(1, m.count - n)/n)
+
+@patch
+def _heard(self:PlasticBrain, stormy):
+    "How far inputs hear the readouts that forget [B,1]: in a storm these know it best; else 1"
+    if stormy is None: return 1.
+    m = self.memory
+    last = m.ids[:m.count].argmax(0, keepdim=True)
+    return stormy.sqrt().where(m.temporary[last], 1.)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forward
 @patch
@@ -546,7 +555,7 @@ def _fit(self:PlasticBrain, r, ridges=()):
         self._count(rows[0][counted:])
         r.counters[3] = r.counters[0]
     elif int(r.counters[2]) <= r.wait: ridges = RIDGES # the last penalty was chosen for few rows
-    if r is not self.readout: return r.fit_(frozen, rows and rows[:2], ridges, rows)
+    if r is not self.readout: return r.fit_(frozen, rows and rows[:2], ridges, rows, self.readout.weight)
     first, judges = not r.fitted, self._judges()
     if judges is None: r.fit_(frozen, rows=rows)
     else: self._weigh(judges[0], judges[2], r.fit_(frozen, judges[1:], ridges, rows))
@@ -720,7 +729,7 @@ def explain(self:PlasticBrain,
     f = self.features(x)
     shares, _, answers = self._scores(f, 'inference')
     if self.has_readout:
-        lasting, _ = self._evidence(F.normalize(f, dim=1), self._encode(f, 'inference')[1])
+        lasting, *_ = self._evidence(F.normalize(f, dim=1), self._encode(f, 'inference')[1])
         evidence = torch.cat([lasting, log_shares(answers[..., 1:-1])], 2) # [B,C,3+L]
     else: evidence = log_shares(answers)
     two = shares.topk(min(2, shares.shape[1]), dim=1).indices

@@ -398,15 +398,18 @@ def solve_rows(h:Tensor, # activities [n,R]
                y:Tensor, # labels [n]
                G:Tensor, # products of the activities, h h' [n,n]
                n_classes:int, # C
-               ridge:float # as in ridge_factor
-              )->tuple[Tensor, Callable]: # weights [R,C]; of products with h [m,n] and squares [m]: leverage [m]
+               ridge:float, # as in ridge_factor
+              toward:Tensor|None=None # other weights, to which these may be drawn instead of to zero [R,C]
+              )->tuple[list, Callable]: # weights [R,C], drawn to each; of products with h [m,n] and squares [m]: leverage [m]
     "Weights of a ridge regression, solved among the rows (Saunders, Gammerman & Vovk 1998)"
     n, R = h.shape
     L = ridge_factor(G, ridge*n/R)          # the same penalty, as a share of another mean diagonal
     penalty = ridge*G.diagonal().sum()/R
-    weight = h.T @ torch.cholesky_solve(F.one_hot(y, n_classes).to(G), L).to(h)
+    hot = F.one_hot(y, n_classes).to(G)
+    weights = [h.T @ torch.cholesky_solve(hot, L).to(h)]
+    if toward is not None: weights.append(toward + h.T @ torch.cholesky_solve(hot - (h @ toward).to(G), L).to(h))
     def lever(products, square): return ((square - leverage(L, products))/penalty).clamp(max=.9999).to(h)
-    return weight, lever
+    return weights, lever
 
 # %% ../nbs/02_consolidation.ipynb #ridges
 RIDGES = .01, .03, .1
@@ -418,7 +421,8 @@ def fit_(self:PlasticReadout,
          frozen:Tensor=None, # neurons whose weights stay [R] bool
          judge:tuple=None, # activities [n,R] and labels [n] of examples taken in, by which the ridge is judged
          ridges:tuple=(), # penalties to choose from; none: the present one
-         rows:tuple=None # activities [n,R], labels [n] and their products [n,n] of all inputs, if all wait
+         rows:tuple=None, # activities [n,R], labels [n] and their products [n,n] of all inputs, if all wait
+         toward:Tensor=None # weights that these may be drawn to instead of to zero [R,C]
         )->Tensor|None: # scores of the examples in `judge`, each left out [n,C]
     "Weights that predict the classes best (ridge regression)"
     self.counters[2], self.known[1] = self.counters[0 if rows else 1], self.known[0]
@@ -428,7 +432,8 @@ def fit_(self:PlasticReadout,
     free = slice(None) if frozen is None or not frozen.any() else ~frozen
     present = float(self.ridge) if rows else min(float(self.ridge), RIDGES[-1])
     asked = _products(judge, rows)
-    fits = [self._fit_with(free, r, judge, rows, asked) for r in (ridges if judge else ()) or (present,)]
+    if toward is not None and len(toward) != (rows[0].shape[1] if rows else len(self.lateral)): toward = None
+    fits = [self._fit_with(free, r, judge, rows, asked, toward) for r in (ridges if judge else ()) or (present,)]
     _, ridge, weight, score = min(fits, key=lambda fit: fit[0])
     self.weight = weight
     self.ridge.fill_(ridge)
@@ -442,25 +447,31 @@ def _products(judge, rows):
     return (h @ rows[0].T).to(G), h.to(G).square().sum(1)
 
 @patch
-def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked):
+def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked, toward=None):
     "Squared error of the examples left out, ridge, weights [R,C], and scores of the examples"
-    if rows: weight, lever = solve_rows(*rows, max(self.weight.shape[1], int(rows[1].max()) + 1), ridge)
-    else: weight, lever = self._solve_sums(free, ridge)
-    if judge is None: return 0., ridge, weight, None
+    n_classes = max(self.weight.shape[1], int(rows[1].max()) + 1) if rows else self.target.shape[1]
+    if toward is not None: toward = F.pad(toward, (0, n_classes - toward.shape[1]))
+    if rows: weights, lever = solve_rows(*rows, n_classes, ridge, toward)
+    else: weights, lever = self._solve_sums(free, ridge, toward)
+    if judge is None: return 0., ridge, weights[-1], None
     h, y = judge
-    score = left_out(lever(*asked), h @ weight, y)
-    return float((score - F.one_hot(y, score.shape[1])).square().sum(1).mean()), ridge, weight, score
+    own = lever(*asked)
+    def fit(weight):
+        score = left_out(own, h @ weight, y)
+        return float((score - F.one_hot(y, score.shape[1])).square().sum(1).mean()), ridge, weight, score
+    return min(map(fit, weights), key=lambda fit: fit[0])
 
 @patch
-def _solve_sums(self:PlasticReadout, free, ridge):
+def _solve_sums(self:PlasticReadout, free, ridge, toward=None):
     "Weights [R,C] from the sums, and what gives the leverage of activities; `free`: neurons whose weights may change"
     A, b, weight = all_sum(self.lateral), all_sum(self.target), self.weight.clone()
     if not isinstance(free, slice):
         A = mirrored(A)
         b, A = b[free] - A[free][:, ~free] @ weight[~free], A[free][:, free]
+    if toward is not None: b = b + ridge*A.diagonal().mean()*toward[free]
     L = ridge_factor(A, ridge)
     weight[free] = torch.cholesky_solve(b, L)
-    return weight, lambda h: leverage(L, h[:, free]).clamp(max=.99) # nearer to 1, rounding decides
+    return [weight], lambda h: leverage(L, h[:, free]).clamp(max=.99) # nearer to 1, rounding decides
 
 @patch
 def _scores_left_out(self:PlasticReadout, judge, rows=None):

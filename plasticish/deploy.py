@@ -19,7 +19,7 @@ from .common import in_turn, write_atomic
 from plasticish.consolidation import (
     CoreWeights, EvidenceCore, RecentReadouts, blended, by_timescale, familiarity, sharpened, uncompressed,
 )
-from .experts import TODAY, candidates, log_shares, pooled, specialist, widened
+from .experts import TODAY, at_odds, candidates, log_shares, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
 from .search import pack
@@ -125,7 +125,9 @@ class PlasticAnswer(nn.Module):
         self.reads = bool(brain.has_readout and brain.brain and any(r.fitted for r in brain._readouts))
         self.layers = nn.ModuleList(_LayerAnswer(l, self.reads, precision) for l in brain.brain)
         self.recent = _RecentAnswer(brain.recent, precision) if brain.has_readout else None
-        self.any_temporary = bool(m.temporary.any())
+        temporary = int(m.temporary[:n].sum())
+        self.odds = max(1, n - temporary)/temporary if temporary else None # of calm items against those of storms
+        self.stormy_now = bool(temporary) and bool(m.temporary[m.ids[:n].argmax()])
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
         self.keys = StoredRows(self._whitened_keys(m, slice(0, n)), precision) if n else None
 
@@ -154,7 +156,7 @@ def _whitened_keys(self:PlasticAnswer, m, stored):
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-_consult
 @patch
 def _votes(self:PlasticAnswer, q):
-    "The votes of all neighbours and of the nearest [B,C], and the share of temporary items [B,1]"
+    "The votes of all neighbours and of the nearest [B,C], and how stormy inputs are [B,1]"
     if self.keys is None: return [q.new_zeros(q.shape[0], self.n_classes)]*2, None
     q = F.normalize(q, dim=1)
     if hasattr(self, 'whitener'):
@@ -163,7 +165,8 @@ def _votes(self:PlasticAnswer, q):
     sim, slots = self.keys(q).topk(self.k)
     labels = self.labels[slots]
     votes = [vote(sim[:, :k], labels[:, :k], self.n_classes, self.temperature) for k in (self.k, NEAR)]
-    return votes, vote(sim, self.temporary[slots], 2, self.temperature)[:, 1:] if self.any_temporary else None
+    if self.odds is None: return votes, None
+    return votes, at_odds(vote(sim, self.temporary[slots], 2, self.temperature)[:, 1:], self.odds)
 
 # %% ../nbs/workshop/deploy.ipynb #PlasticAnswer-forward
 @patch
@@ -176,23 +179,25 @@ def forward(self:PlasticAnswer,
     for layer in self.layers:
         out, code = layer(out, self.power)
         codes.append(code)
-    votes, in_storm = self._votes(out if self.published else f)
+    votes, stormy = self._votes(out if self.published else f)
     if self.recent is None: return votes[0]
-    score = self._score(codes, in_storm) if self.reads else f.new_zeros(f.shape[0], 1)
+    score = self._score(codes, stormy) if self.reads else f.new_zeros(f.shape[0], 1)
     C = max(votes[0].shape[1], score.shape[1], self.recent.known.shape[1])
     near, score = widened(votes[1], C), widened(score, C)
     if self.reads: score = score.where(widened(self.readable[None], C)[0], near)
     lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), self.lasting)
     scores, known = (widened(t, C) for t in self.recent(f))
+    trust = self.trust
+    if self.stormy_now: trust = trust*stormy.sqrt()
     parts = torch.stack([lasting, *specialist(scores, known, lasting)], -1)
-    return candidates(parts, self.today, known[TODAY], self.trust) @ self.majority
+    return candidates(parts, self.today, known[TODAY], trust) @ self.majority
 
 @patch
-def _score(self:PlasticAnswer, codes, in_storm):
+def _score(self:PlasticAnswer, codes, stormy):
     "What the layers predict [B,C]"
     h = torch.cat(codes, 1)                                         # [B,R]
     score = h @ self.calm
-    return score if in_storm is None else mix(score, h @ self.storm, in_storm.sqrt())
+    return score if stormy is None else mix(score, h @ self.storm, stormy.sqrt())
 
 # %% ../nbs/workshop/deploy.ipynb #TriarchicAnswer
 class TriarchicAnswer(nn.Module):

@@ -140,6 +140,14 @@ def widened(t:Tensor, # [...,C]
 
 TODAY = 1 # the timescale that says which classes today's rows show
 
+# %% ../nbs/workshop/experts.ipynb #at_odds
+def at_odds(p:Tensor, # shares from 0 to 1
+            odds:float|Tensor # by which what was asked for is likelier than it was taken to be
+           )->Tensor:
+    "Shares by Bayes' rule, with other odds than those they were made with"
+    return odds*p/(odds*p + 1 - p)
+
+
 # %% ../nbs/workshop/experts.ipynb #specialist
 def specialist(scores:Tensor, # of an expert that forgets, not negative [...,B,C]
                known:Tensor, # how well it knows each class, from 0 to 1 [C] or, of each input, [...,B,C]
