@@ -153,7 +153,7 @@ def ask(self:Brain,
 # %% ../nbs/workshop/base.ipynb #Brain-followed
 @patch
 def _followed(self:Brain, lasting, recent, heard=1.):
-    "The answer, and those it is made of: the lasting one, each timescale's and their pool's [B,C,2+L], heard so far [B,1]"
+    "The answer, and its parts: lasting, each timescale's, their pool's [B,C,2+L]; `heard`: how far the pool is [B,1]"
     scores, known = (widened(t, lasting.shape[1]) for t in recent)
     parts = torch.stack([lasting, *specialist(scores, known, lasting)], -1)
     answers = candidates(parts, self.today.weight, known[TODAY], self.today.trust*heard)

@@ -449,7 +449,7 @@ def _scores(self:PlasticBrain, f, mode):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch
 def _evidence(self:PlasticBrain, u, codes, own=None):
-    "Evidence of vote, near vote and readout [B,C,3], the readout of calm alone [B,C], how stormy; `own`: slots left out"
+    "Evidence of vote, near vote, readout [B,C,3]; calm readout [B,C]; how stormy [B,1]; `own`: slots to leave out"
     votes, stormy = self._votes(u, own)
     read = any(r.fitted for r in self._readouts) and len(codes)
     calm = self.readout(codes) if read else None

@@ -400,7 +400,7 @@ def solve_rows(h:Tensor, # activities [n,R]
                n_classes:int, # C
                ridge:float, # as in ridge_factor
               toward:Tensor|None=None # other weights, to which these may be drawn instead of to zero [R,C]
-              )->tuple[list, Callable]: # weights [R,C], drawn to each; of products with h [m,n] and squares [m]: leverage [m]
+              )->tuple[list, Callable]: # weights drawn to either [R,C]; of products h [m,n] and squares [m]: leverage
     "Weights of a ridge regression, solved among the rows (Saunders, Gammerman & Vovk 1998)"
     n, R = h.shape
     L = ridge_factor(G, ridge*n/R)          # the same penalty, as a share of another mean diagonal
