@@ -487,7 +487,7 @@ def _votes(self:PlasticBrain, u, own=None):
     n = int(m.temporary[:m.count].sum())
     if not n: return votes, None
     kind = torch.where(slots < 0, -1, m.temporary[slots].long())
-    return votes, at_odds(vote(sim, kind, 2, m.temperature)[:, 1:], max(1, m.count - n)/n)
+    return votes, at_odds(vote(sim, kind, 2, m.temperature)[:, 1:], (m.count - n or n)/n)
 
 @patch
 def _heard(self:PlasticBrain, stormy):

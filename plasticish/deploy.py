@@ -126,7 +126,7 @@ class PlasticAnswer(nn.Module):
         self.layers = nn.ModuleList(_LayerAnswer(l, self.reads, precision) for l in brain.brain)
         self.recent = _RecentAnswer(brain.recent, precision) if brain.has_readout else None
         temporary = int(m.temporary[:n].sum())
-        self.odds = max(1, n - temporary)/temporary if temporary else None # of calm items against those of storms
+        self.odds = (n - temporary or n)/temporary if temporary else None # of calm items against those of storms
         self.stormy_now = bool(temporary) and bool(m.temporary[m.ids[:n].argmax()])
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
         self.keys = StoredRows(self._whitened_keys(m, slice(0, n)), precision) if n else None
