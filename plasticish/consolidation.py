@@ -433,6 +433,10 @@ def fit_(self:PlasticReadout,
     present = float(self.ridge) if rows else min(float(self.ridge), RIDGES[-1])
     asked = _products(judge, rows)
     if toward is not None and len(toward) != (rows[0].shape[1] if rows else len(self.lateral)): toward = None
+    if toward is not None: # it may know more classes
+        for name in ('target', 'weight'):
+            b = getattr(self, name)
+            setattr(self, name, F.pad(b, (0, max(0, toward.shape[1] - b.shape[1]))))
     fits = [self._fit_with(free, r, judge, rows, asked, toward) for r in (ridges if judge else ()) or (present,)]
     _, ridge, weight, score = min(fits, key=lambda fit: fit[0])
     self.weight = weight

@@ -124,7 +124,7 @@ class Oracle:
         return cos*np.where([i.storm for i in self.stored], .74, 1.)
 
     def vote(self, q, classes, ids):
-        "Class shares [Q,C], and the share of temporary items [Q]; `ids` of the neighbours [Q,k], for two may be equally near"
+        "Class shares [Q,C], and how stormy queries are [Q]; `ids` of the neighbours [Q,k], for two may be equally near"
         S = self.similar(q)
         out, storm = np.zeros((len(q), classes)), np.zeros(len(q))
         for n, s in enumerate(S):
@@ -133,7 +133,9 @@ class Oracle:
             for i, v in zip(best, w/w.sum()):
                 out[n, self.stored[i].label] += v
                 storm[n] += v*self.stored[i].storm
-        return out, storm
+        n = sum(i.storm for i in self.stored)
+        calm = len(self.stored) - n or n
+        return out, storm*calm/(storm*calm + (1 - storm)*n) if n else storm
 
     def blended(self, u): return unit(u + unit(np.sign(u)*np.abs(u)**(1/self.power)))
 
@@ -148,10 +150,21 @@ class Oracle:
         H = self.activity(items)
         return H.T @ H, H.T @ np.eye(classes)[[i.label for i in items]]
 
-    def weights(self, storm, classes, ridge):
+    def weights(self, storm, classes, ridge, toward=0., among_rows=None):
+        "Drawn to `toward`; where rows wait also to zero, whichever predicts better what is left out, or is `among_rows` if both do"
         A, b = self.sums(storm, classes)
         if not A.any(): return b*0
-        return np.linalg.solve(A + ridge*np.trace(A)/len(A)*np.eye(len(A)), b)
+        penalty = ridge*np.trace(A)/len(A)
+        drawn = [np.linalg.solve(A + penalty*np.eye(len(A)), b + penalty*w) for w in ([toward] if among_rows is None else [0., toward])]
+        errors = [self.left_out_error(W, A, storm, classes, penalty) for W in drawn]
+        good = [W for W, e in zip(drawn, errors) if e <= 1.02*min(errors)] # nearer, and rounding decides
+        return good[0] if len(good) == 1 else min(good, key=lambda W: np.abs(W - among_rows).max())
+
+    def left_out_error(self, W, A, storm, classes, penalty):
+        items = [i for i in self.read if i.storm == storm]
+        H, Y = self.activity(items), np.eye(classes)[[i.label for i in items]]
+        lever = np.einsum('nr,rn->n', H, np.linalg.solve(A + penalty*np.eye(len(A)), H.T))[:, None]
+        return np.square((H @ W - Y)/(1 - lever)).sum()
 
 def compare(brain, model, settled):
     "Stored, neighbours, readout sums; once metric and readouts are fitted also the answer"
@@ -168,6 +181,7 @@ def compare(brain, model, settled):
         for n, row in enumerate(neighbours):
             np.testing.assert_allclose(true[n][[ids.index(i) for i in row]], sim[n], atol=.01, err_msg='neighbours')
         assert float(sim.max()) <= 1
+    waiting = brain.storm_readout.young
     brain.flush()
     for storm, r in ((False, brain.readout), (True, brain.storm_readout)):
         A, b = model.sums(storm, classes)
@@ -181,9 +195,9 @@ def compare(brain, model, settled):
         np.testing.assert_allclose(np.pad(r.target, ((0, 0), (0, classes - r.target.shape[1]))), b, atol=1e-4, err_msg=f'target sums, storm {storm}')
         seen = np.repeat([any(i.storm == storm and l in i.layers for i in model.read) for l in model.layers], [len(model.encoders[l]) for l in model.layers])
         assert not lower[~seen].any() and not lower[:, ~seen].any() and not r.target[~seen].any(), 'sums that should be empty are exactly zero'
-    if settled and model.stored: answers(brain, model, q, neighbours)
+    if settled and model.stored: answers(brain, model, q, neighbours, waiting)
 
-def answers(brain, model, q, neighbours):
+def answers(brain, model, q, neighbours, waiting):
     "Vote and scores together, as the brain weighs them"
     C = CLASSES
     shares, storm = model.vote(q, C, neighbours)
@@ -191,7 +205,10 @@ def answers(brain, model, q, neighbours):
     if model.layers and any(i.layers for i in model.read):
         u = model.blended(unit(model.sense(q)))
         H = np.concatenate([relu(u @ model.encoders[l].T) for l in model.layers], 1)
-        calm, stormy = (H @ model.weights(s, C, float(r.ridge)) for s, r in ((False, brain.readout), (True, brain.storm_readout)))
+        W = model.weights(False, C, float(brain.readout.ridge))
+        r = brain.storm_readout
+        got = np.pad(r.weight, ((0, 0), (0, C - r.weight.shape[1]))) if waiting and len(r.weight) else None
+        calm, stormy = H @ W, H @ model.weights(True, C, float(r.ridge), W, got)
         share = np.sqrt(storm)[:, None]
         score = (1 - share)*calm + share*stormy
     far, near, read = brain.lasting.weight.tolist()       # K neighbours are as many as the near vote has
