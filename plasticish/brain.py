@@ -491,7 +491,7 @@ def _votes(self:PlasticBrain, u, own=None):
 
 @patch
 def _heard(self:PlasticBrain, stormy):
-    "How far inputs hear the readouts that forget [B,1]: in a storm these know it best; else 1"
+    "How far inputs hear the readouts that forget: while storm items are the last stored [B,1], else 1"
     if stormy is None: return 1.
     m = self.memory
     last = m.ids[:m.count].argmax(0, keepdim=True)

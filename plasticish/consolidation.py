@@ -432,11 +432,11 @@ def fit_(self:PlasticReadout,
     free = slice(None) if frozen is None or not frozen.any() else ~frozen
     present = float(self.ridge) if rows else min(float(self.ridge), RIDGES[-1])
     asked = _products(judge, rows)
-    if toward is not None and len(toward) != (rows[0].shape[1] if rows else len(self.lateral)): toward = None
-    if toward is not None: # it may know more classes
-        for name in ('target', 'weight'):
-            b = getattr(self, name)
-            setattr(self, name, F.pad(b, (0, max(0, toward.shape[1] - b.shape[1]))))
+    if toward is not None and len(toward) == (rows[0].shape[1] if rows else len(self.lateral)):
+        all_three = self.target, self.weight, toward # one may know more classes than another
+        width = max(self.known.shape[1], *(b.shape[1] for b in all_three))
+        self.target, self.weight, toward = (F.pad(b, (0, width - b.shape[1])) for b in all_three)
+    else: toward = None
     fits = [self._fit_with(free, r, judge, rows, asked, toward) for r in (ridges if judge else ()) or (present,)]
     _, ridge, weight, score = min(fits, key=lambda fit: fit[0])
     self.weight = weight
@@ -453,9 +453,7 @@ def _products(judge, rows):
 @patch
 def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked, toward=None):
     "Squared error of the examples left out, ridge, weights [R,C], and scores of the examples"
-    n_classes = max(self.weight.shape[1], int(rows[1].max()) + 1) if rows else self.target.shape[1]
-    if toward is not None: toward = F.pad(toward, (0, n_classes - toward.shape[1]))
-    if rows: weights, lever = solve_rows(*rows, n_classes, ridge, toward)
+    if rows: weights, lever = solve_rows(*rows, max(self.weight.shape[1], int(rows[1].max()) + 1), ridge, toward)
     else: weights, lever = self._solve_sums(free, ridge, toward)
     if judge is None: return 0., ridge, weights[-1], None
     h, y = judge

@@ -142,9 +142,9 @@ TODAY = 1 # the timescale that says which classes today's rows show
 
 # %% ../nbs/workshop/experts.ipynb #at_odds
 def at_odds(p:Tensor, # shares from 0 to 1
-            odds:float|Tensor # by which what was asked for is likelier than it was taken to be
+            odds:float # how many times as likely beforehand
            )->Tensor:
-    "Shares by Bayes' rule, with other odds than those they were made with"
+    "Shares that took two things to be equally likely beforehand, at other odds (Bayes' rule)"
     return odds*p/(odds*p + 1 - p)
 
 
