@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
     before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
-    check_within, in_bfloat16, in_turn, log, no_grad, ordinary, whole,
+    check_within, in_bfloat16, in_turn, int8_is_native, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
     RIDGES, ROW_RIDGES, CoreWeights, EvidenceCore, PlasticReadout, PrecisionCore, RecentReadouts, class_error,
@@ -296,7 +296,7 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
                  eyes: Callable|None = None, # images to features; None: PretrainedEyes when the first image arrives
                  published:bool=False, # the published rules and settings (`plasticish.published`)
                  seed:int=0, # of the layers' first directions
-                 precision:str='auto', # of products, keys and eyes: float32, bfloat16, or auto: bfloat16 if native
+                 precision:str='auto', # of products, keys and eyes: float32, bfloat16, or auto: as low as is native
                  vote:VoteConfig|None=None, # of features, memory and vote; None: as in a new VoteConfig
                  readout:ReadoutConfig|None=None, # of layers and readouts; None: as in a new ReadoutConfig
                  **moved # arguments of 0.3 that are settings of vote or readout now
@@ -341,7 +341,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device=device)
     given = vars(vote.memory) if isinstance(vote.memory, BankConfig) else vote.memory or {}
     settings = dict(temperature=vote.temperature, policy='ring' if self.published else 'balanced') | given
-    settings = dict(storage='bfloat16' if self._low(device) and settings.get('path') is None else 'float32') | settings
+    settings = dict(storage=self._storage(device, settings.get('path'))) | settings
     own = {k: settings.pop(k) for k in ('temperature', 'policy') if k in settings}
     store = BankConfig(**settings)
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
@@ -359,8 +359,21 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_low
 @patch
 def _low(self:PlasticBrain, device):
-    "Are layers read and keys kept in bfloat16? Of few features it would lose too much, and gain nothing"
-    return in_bfloat16(self.precision, torch.device(device)) and (self.precision == 'bfloat16' or self.in_dim >= 16)
+    "Are activities read in 16 bits? Of few features it would lose too much, and gain nothing"
+    low = in_bfloat16(self.precision, torch.device(device))
+    return self._eight(device) or low and (self.precision == 'bfloat16' or self.in_dim >= 16)
+
+@patch
+def _eight(self:PlasticBrain, device):
+    "May products be those of 8-bit integers, where the processor has them? Of fewer features they gain nothing"
+    return self.precision == 'auto' and self.in_dim >= 64 and int8_is_native(torch.device(device))
+
+@patch
+def _storage(self:PlasticBrain, device, path):
+    "How keys are kept; in a file of keys always in full"
+    if path is not None: return 'float32'
+    return 'int8' if self._eight(device) else 'bfloat16' if self._low(device) else 'float32'
+
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-new_layer
 @patch

@@ -6,7 +6,6 @@
 __all__ = ['BankConfig', 'EpisodicMemoryBank', 'vote']
 
 # %% ../nbs/04_memory.ipynb #imports
-import os
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_features,
-    check_gap, check_moved, check_settings, check_within, from_bytes, glance_card, in_turn, load_whole,
+    check_gap, check_moved, check_settings, check_within, from_bytes, glance_card, in_turn, int8_is_native, load_whole,
     log, no_grad, ordinary, snapshot, untouched_zeros, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
-    INDEXES, MAX_GPU_K, STORAGE, FaissIndex, faiss_is_there, fingerprints, largest, pack, piece_width, pq_decode,
-    pq_encode, recall_of, train_codebook, unpack,
+    INDEXES, MAX_GPU_K, STORAGE, FaissIndex, faiss_is_there, fingerprints, keys_on_disk, largest, pack, piece_width,
+    pq_decode, pq_encode, recall_of, train_codebook, unpack,
 )
 from .sparse_layer import PlasticMetric
 
@@ -99,7 +98,7 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
         own = len(range(rank, N, world))
         self.register_buffer('keys', untouched_zeros(own, D, dtype, device))
     else:
-        keys, owners, head = _on_disk(path, N, D, dtype)
+        keys, owners, head = keys_on_disk(path, N, D, dtype)
         self.register_buffer('keys', keys, persistent=False)
         self.register_buffer('owners', owners, persistent=False)    # ids by row of the file; -1 while a row is written
         self.register_buffer('head', head, persistent=False)        # next id that the file has not seen, changes so far
@@ -109,25 +108,6 @@ def _make_buffers(self:EpisodicMemoryBank, device, path):
     for name in ('labels', 'ids', 'phases', 'steps'): self.register_buffer(name, full(-1, torch.int64))
     self.register_buffer('temporary', full(False, torch.bool))  # stored in a storm
     self.register_buffer('counters', torch.zeros(6, dtype=torch.int64))  # stored, next slot, id, step, evicted, updated
-
-# %% ../nbs/04_memory.ipynb #_on_disk
-def _on_disk(path, N, D, dtype):
-    "Keys [N,D], their owners' ids [N] and two counts in a file; its space is reserved now: a full disk fails here"
-    row, start = D * dtype.itemsize, -(-N * D * dtype.itemsize // 8) * 8
-    size, there = start + 8*N + 16, os.path.getsize(path) if os.path.isfile(path) else 0
-    if there not in (0, size - 16, size):                       # 0.3 wrote no counts
-        raise ValueError(f'path: expected a new file or one of {size} bytes, for {N} keys of {row} bytes, '
-                         f'got {path} with {there}')
-    try:
-        with open(path, 'ab') as f:
-            if hasattr(os, 'posix_fallocate'): os.posix_fallocate(f.fileno(), 0, size)
-        raw = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
-    except (OSError, RuntimeError) as e:
-        raise OSError(f'path: could not reserve {size} bytes in {path} ({e})') from None
-    owners, head = raw[start:].view(torch.int64).split([N, 2])
-    if not there: owners.fill_(-1)
-    if there < size: head[0] = owners.max() + 1
-    return raw[:N * row].view(dtype).view(N, D), owners, head
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_owned
 @patch
@@ -587,32 +567,31 @@ def _search_torch(self:EpisodicMemoryBank, q, k, chunk=65536):
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_search_own
 @patch
 def _search_own(self:EpisodicMemoryBank, q, k, chunk):
-    m, low = self.metric, self.keys.dtype == torch.bfloat16 and bf16_is_native(self.keys.device)
+    m, native = self.metric, {torch.bfloat16: bf16_is_native, torch.int8: int8_is_native}.get(self.keys.dtype)
     z = q if m is None else m(q) @ m.whitener
-    bias = None if m is None else -(z @ m.mean)[:, None]
-    return self._among(z, bias, k, 3*k//2 + 8, chunk) if low else self._best(z, bias, k, chunk)
+    if native and native(z.device): return self._among(z, k, 3*k//2 + 8, chunk)
+    return self._best(z, k, chunk)
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_among
 @patch
-def _among(self:EpisodicMemoryBank, z, bias, k, c, chunk):
-    "The best of `c` candidates, which are found in bfloat16 and compared in float32"
-    if c > 10*k + 100: return self._best(z, bias, k, chunk)
-    rough, slots = self._best(z.bfloat16(), None if bias is None else bias.bfloat16(), c, chunk)
+def _among(self:EpisodicMemoryBank, z, k, c, chunk):
+    "The best of `c` candidates, which are found in the numbers of the keys and compared in float32"
+    if c > 10*k + 100: return self._best(z, k, chunk)
+    rough, slots = self._best(z, c, chunk, self.keys.dtype)
     sim = self._match(z, slots)
-    sim = (sim if bias is None else sim + bias).mul_(self.length[slots])
     best, at = sim.topk(min(k, sim.shape[1]), dim=1)
     slots = slots.gather(1, at)
     if sim.shape[1] == c: # there are others; may one of them be nearer than the last one taken?
         doubt = (best[:, -1] < rough[:, -1] + 2*(sim - rough).abs().amax(1)).nonzero().flatten()
-        if len(doubt):
-            their_bias = None if bias is None else bias[doubt]
-            best[doubt], slots[doubt] = self._among(z[doubt], their_bias, k, 4*c, chunk)
+        if len(doubt): best[doubt], slots[doubt] = self._among(z[doubt], k, 4*c, chunk)
     return best, slots
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_match
 @patch
 def _match(self:EpisodicMemoryBank, z, slots):
-    "Products of each query [B,D] with its own candidates [B,c], whose keys are in bfloat16"
+    "Similarities of each query [B,D] to its own candidates [B,c], whose keys are in bfloat16 or int8"
     room = 2**20 if self.keys.device.type == 'cpu' else 2**24 # numbers at a time; those for a CPU fit its cache
     (B, c), D = slots.shape, self.input_dim
     few = max(1, min(B, room//(D*max(1, c))))
@@ -622,24 +601,40 @@ def _match(self:EpisodicMemoryBank, z, slots):
         torch.index_select(self.keys, 0, self._row(s).flatten(), out=low[:s.numel()])
         keys[:len(q)].copy_(low[:s.numel()].view(len(q), c, D))
         torch.matmul(q[:, None], keys[:len(q)].mT, out=o)
-    return out[:, 0]
+    sim = out[:, 0].mul_(self.scale[slots])
+    return (sim if self.metric is None else sim - (z @ self.metric.mean)[:, None]).mul_(self.length[slots])
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_best
 @patch
-def _best(self:EpisodicMemoryBank, z, bias, k, chunk):
-    "The largest products with the keys that are here, computed in the numbers that `z` has"
-    weighed = bias is not None or bool(self.temporary[:self.count].any())
+def _best(self:EpisodicMemoryBank, z, k, chunk, dtype=torch.float32):
+    "The largest similarities to the keys that are here, computed in numbers of this type"
     best, where = z.new_zeros(len(z), 0), self.labels.new_zeros(len(z), 0)
+    weighed = self.metric is not None or bool(self.temporary[:self.count].any())
+    z, size = pack(z, dtype)
+    bias = None if self.metric is None else -(unpack(z, size) @ self.metric.mean/size)[:, None]
     for part in self._own_slices(chunk):
-        keys = self.keys[self._row(part)] if z.dtype == self.keys.dtype else self.values(part)
-        sim = z @ keys.T if bias is None else torch.addmm(bias, z, keys.T)
-        if weighed: sim.mul_(self.length[part].to(sim))
-        s, at = largest(sim, min(k, len(keys)))
+        sim = self._similar(z, bias, part, weighed)
+        s, at = largest(sim, min(k, sim.shape[1]))
         best, where = torch.cat([best, s], 1), torch.cat([where, part.start + at*part.step], 1)
         if best.shape[1] > k:
             best, at = best.topk(k, dim=1)
             where = where.gather(1, at)
-    return best, where
+    return best*size[:, None], where
+
+@patch
+def _similar(self:EpisodicMemoryBank, z, bias, part, weighed):
+    "Similarities of packed queries, as if their scales were 1, to the keys in a slice [B,n]"
+    full = self.length[part]
+    keys = self.keys[self._row(part)] if z.dtype == self.keys.dtype else self.values(part)
+    if z.dtype == torch.int8:
+        sim, few = full.new_empty(len(z), len(keys)), max(1, 2**20//len(z)) # keys at a time: what fits the cache
+        for s, some in zip(sim.split(few, 1), keys.split(few)): s.copy_(torch._int_mm(z, some.T))
+        sim.mul_(self.scale[part]*full)
+        return sim if bias is None else sim.addcmul_(bias, full)
+    sim = z @ keys.T if bias is None else torch.addmm(bias.to(z), z, keys.T)
+    return sim.mul_(full.to(sim)) if weighed else sim
+
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-forward
 @patch

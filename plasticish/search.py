@@ -7,6 +7,7 @@ __all__ = ['train_codebook', 'FaissIndex', 'recall_of']
 
 # %% ../nbs/workshop/search.ipynb #imports
 import functools
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -31,6 +32,29 @@ def unpack(keys:Tensor, # [B,D]
           )->Tensor: # float32 [B,D]
     "Stored keys as numbers"
     return keys.float() * scale[:, None] if keys.dtype == torch.int8 else keys.float()
+
+# %% ../nbs/workshop/search.ipynb #keys_on_disk
+def keys_on_disk(path, # of the file, made if it is not there
+                 N:int, # keys
+                 D:int, # their width
+                 dtype:torch.dtype # of their numbers
+                ):
+    "Keys [N,D], their owners' ids [N] and two counts in a file; its space is reserved now: a full disk fails here"
+    row, start = D * dtype.itemsize, -(-N * D * dtype.itemsize // 8) * 8
+    size, there = start + 8*N + 16, os.path.getsize(path) if os.path.isfile(path) else 0
+    if there not in (0, size - 16, size):                       # 0.3 wrote no counts
+        raise ValueError(f'path: expected a new file or one of {size} bytes, for {N} keys of {row} bytes, '
+                         f'got {path} with {there}')
+    try:
+        with open(path, 'ab') as f:
+            if hasattr(os, 'posix_fallocate'): os.posix_fallocate(f.fileno(), 0, size)
+        raw = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
+    except (OSError, RuntimeError) as e:
+        raise OSError(f'path: could not reserve {size} bytes in {path} ({e})') from None
+    owners, head = raw[start:].view(torch.int64).split([N, 2])
+    if not there: owners.fill_(-1)
+    if there < size: head[0] = owners.max() + 1
+    return raw[:N * row].view(dtype).view(N, D), owners, head
 
 # %% ../nbs/workshop/search.ipynb #faiss_is_there
 @functools.lru_cache(maxsize=None)

@@ -13,8 +13,9 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    HostBuffers, as_bytes, at_a_glance, before_change, check_count, check_mode, check_moved, check_number,
-    check_settings, check_within, derived, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed, whole,
+    HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_mode, check_moved,
+    check_number, check_settings, check_within, derived, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed,
+    whole,
 )
 from .distributed import all_sum, check_rows, my_slice, ranks, shared_state
 
@@ -687,12 +688,13 @@ def get_stats(self:NeuromodulatedBlock)->dict:
 @patch
 def read(self:NeuromodulatedBlock,
          x:Tensor, # features [B,D]
-         low:bool=False # in bfloat16?
+         low:bool=False # rounded to bfloat16, and multiplied in it where the hardware can?
         )->Tensor: # [B,readers], float32 or bfloat16
     "Rectified activity of the neurons that the brain reads"
-    u, n = F.normalize(x, dim=1), self.n_readout_neurons
-    if not low: return (u @ self.encoder[:n].T).relu_()
-    return (u.bfloat16() @ derived(self, '_low', Tensor.bfloat16, self.encoder)[:n].T).relu_()
+    u, E = F.normalize(x, dim=1), self.encoder
+    if low and bf16_is_native(u.device): u, E = u.bfloat16(), derived(self, '_low', Tensor.bfloat16, E)
+    h = (u @ E[:self.n_readout_neurons].T).relu_()
+    return h.bfloat16() if low else h
 
 @patch(as_prop=True)
 def open(self:NeuromodulatedBlock)->bool:
