@@ -776,6 +776,15 @@ def _read(self:RecentReadouts, h, y):
     there = (y >= 0).to(h)[:, None]
     return h*there, F.one_hot(y.clamp(min=0), self.target.shape[2])*there
 
+# %% ../nbs/02_consolidation.ipynb #still_shown
+def still_shown(count:Tensor # rows of each class, of the longest timescale and of today's [2,C]
+               )->Tensor: # [C], from 0 to 1
+    "How far today's rows show each class: 1 if its share has fallen no more than those of the others"
+    share = count/count.sum(1, keepdim=True).clamp(min=1e-9)
+    ratio = share[1]/share[0].clamp(min=1e-9)
+    return (ratio/(share[1]*ratio).sum().clamp(min=1e-9)).clamp(max=1)
+
+
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-_fit_
 @patch
 def _fit_(self:RecentReadouts):
@@ -788,6 +797,7 @@ def _fit_(self:RecentReadouts):
         weight = weight + U @ off
     count = self.count*self.fade[:, n:n + 1] + self.fade[:, :n].flip(1) @ hot
     self.weight, self.known = weight.contiguous(), count/(count + 5)
+    self.known[1] *= still_shown(count[:2])
 
 @patch
 def _solved_sums(self:RecentReadouts, lateral, target):
