@@ -112,6 +112,7 @@ LESSONS = {  # set: (features of a data folder, curriculum of an order); the fou
     'CIFAR-10': (clean_cifar10, lambda i: two_worlds('vehicles') if i == 0 else classes(10, 2)(i)),
     'CIFAR-10, a storm': (cifar10, lambda i: two_worlds(storm=True)),
     'CIFAR-10, five storms': (lambda r: subsample(cifar10(r), 2000, 1000), lambda i: alternating_storms(5)),
+    'CIFAR-10, 5 000 rows': (lambda r: subsample(clean_cifar10(r), 5000, 10_000), classes(10, 2)),
     **{f'CIFAR-100, {k}': (cifar100, classes(100, v)) for k, v in sets.CIFAR100_SIZES.items()},
     'CIFAR-100, i-Blurry 50-10': (cifar100, classes(100, 10))}
 ONCE = {'RanPAC, own search', 'streaming QDA', 'FeCAM'}  # costly: the first order only; the last two end the same in every order
