@@ -338,7 +338,7 @@ def refresh(self:EpisodicMemoryBank):
     self._check_file()
     self.metric.fit_()
     before_change(self.length)
-    for s in self._own_slices(8192):
+    for s in self._own_slices(2048):
         self.length[s] = self._lengths(self.values(s), self.temporary[s])
     self._faiss = None
 
