@@ -341,7 +341,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device=device)
     given = vars(vote.memory) if isinstance(vote.memory, BankConfig) else vote.memory or {}
     settings = dict(temperature=vote.temperature, policy='ring' if self.published else 'balanced') | given
-    settings = dict(storage=self._storage(device, settings.get('path'))) | settings
+    settings = dict(storage=self._numbers(device) if settings.get('path') is None else 'float32') | settings
     own = {k: settings.pop(k) for k in ('temperature', 'policy') if k in settings}
     store = BankConfig(**settings)
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
@@ -356,24 +356,13 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     self.register_buffer('alarm_id', torch.zeros((), dtype=torch.int64, device=device))
     for _ in range(num_layers): self.add_layer()
 
-# %% ../nbs/05_brain.ipynb #PlasticBrain-_low
+# %% ../nbs/05_brain.ipynb #PlasticBrain-_numbers
 @patch
-def _low(self:PlasticBrain, device):
-    "Are activities read in 16 bits? Of few features it would lose too much, and gain nothing"
-    low = in_bfloat16(self.precision, torch.device(device))
-    return self._eight(device) or low and (self.precision == 'bfloat16' or self.in_dim >= 16)
-
-@patch
-def _eight(self:PlasticBrain, device):
-    "May products be those of 8-bit integers, where the processor has them? Of fewer features they gain nothing"
-    return self.precision == 'auto' and self.in_dim >= 64 and int8_is_native(torch.device(device))
-
-@patch
-def _storage(self:PlasticBrain, device, path):
-    "How keys are kept; in a file of keys always in full"
-    if path is not None: return 'float32'
-    return 'int8' if self._eight(device) else 'bfloat16' if self._low(device) else 'float32'
-
+def _numbers(self:PlasticBrain, device):
+    "What keys are kept in: int8, bfloat16 or float32. Few features would lose too much in fewer bits, and gain nothing"
+    auto, device = self.precision == 'auto', torch.device(device)
+    if auto and self.in_dim >= 64 and int8_is_native(device): return 'int8'
+    return 'bfloat16' if in_bfloat16(self.precision, device) and (self.in_dim >= 16 or not auto) else 'float32'
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-new_layer
 @patch
@@ -427,9 +416,9 @@ def mix(a:Tensor, b:Tensor, # class scores [B,C], [B,C']
 @patch
 def _encode(self:PlasticBrain, f, mode, seen=None):
     "Features after the layers [B,D], and what is read from each; `seen`: the directions of `f`, if they are known"
-    out, codes = f, []
+    out, codes, low = f, [], self._numbers(f.device) != 'float32'
     for layer in self.brain:
-        if self.has_readout: codes.append(layer.read((seen or directions(out, self.power))[1], self._low(out.device)))
+        if self.has_readout: codes.append(layer.read((seen or directions(out, self.power))[1], low))
         if self.hebbian or layer.open: out, seen = layer(out, mode), None
     return out, codes
 

@@ -399,7 +399,7 @@ def solve_rows(h:Tensor, # activities [n,R]
                G:Tensor, # products of the activities, h h' [n,n]
                n_classes:int, # C
                ridge:float, # as in ridge_factor
-              toward:Tensor|None=None # other weights, to which these may be drawn instead of to zero [R,C]
+               toward:Tensor|None=None # other weights, to which these may be drawn instead of to zero [R,C]
               )->tuple[list, Callable]: # weights drawn to either [R,C]; of products h [m,n] and squares [m]: leverage
     "Weights of a ridge regression, solved among the rows (Saunders, Gammerman & Vovk 1998)"
     n, R = h.shape
@@ -783,7 +783,6 @@ def still_shown(count:Tensor # rows of each class, of the longest timescale and 
     share = count/count.sum(1, keepdim=True).clamp(min=1e-9)
     ratio = share[1]/share[0].clamp(min=1e-9)
     return (ratio/(share[1]*ratio).sum().clamp(min=1e-9)).clamp(max=1)
-
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-_fit_
 @patch

@@ -572,7 +572,6 @@ def _search_own(self:EpisodicMemoryBank, q, k, chunk):
     if native and native(z.device): return self._among(z, k, 3*k//2 + 8, chunk)
     return self._best(z, k, chunk)
 
-
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_among
 @patch
 def _among(self:EpisodicMemoryBank, z, k, c, chunk):
@@ -586,7 +585,6 @@ def _among(self:EpisodicMemoryBank, z, k, c, chunk):
         doubt = (best[:, -1] < rough[:, -1] + 2*(sim - rough).abs().amax(1)).nonzero().flatten()
         if len(doubt): best[doubt], slots[doubt] = self._among(z[doubt], k, 4*c, chunk)
     return best, slots
-
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_match
 @patch
@@ -603,7 +601,6 @@ def _match(self:EpisodicMemoryBank, z, slots):
         torch.matmul(q[:, None], keys[:len(q)].mT, out=o)
     sim = out[:, 0].mul_(self.scale[slots])
     return (sim if self.metric is None else sim - (z @ self.metric.mean)[:, None]).mul_(self.length[slots])
-
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-_best
 @patch
@@ -624,7 +621,7 @@ def _best(self:EpisodicMemoryBank, z, k, chunk, dtype=torch.float32):
 
 @patch
 def _similar(self:EpisodicMemoryBank, z, bias, part, weighed):
-    "Similarities of packed queries, as if their scales were 1, to the keys in a slice [B,n]"
+    "Similarities of packed queries to the keys in a slice [B,n], still to be multiplied by the scales of the queries"
     full = self.length[part]
     keys = self.keys[self._row(part)] if z.dtype == self.keys.dtype else self.values(part)
     if z.dtype == torch.int8:
@@ -634,7 +631,6 @@ def _similar(self:EpisodicMemoryBank, z, bias, part, weighed):
         return sim if bias is None else sim.addcmul_(bias, full)
     sim = z @ keys.T if bias is None else torch.addmm(bias.to(z), z, keys.T)
     return sim.mul_(full.to(sim)) if weighed else sim
-
 
 # %% ../nbs/04_memory.ipynb #EpisodicMemoryBank-forward
 @patch

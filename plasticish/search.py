@@ -38,8 +38,8 @@ def keys_on_disk(path, # of the file, made if it is not there
                  N:int, # keys
                  D:int, # their width
                  dtype:torch.dtype # of their numbers
-                ):
-    "Keys [N,D], their owners' ids [N] and two counts in a file; its space is reserved now: a full disk fails here"
+                )->tuple: # keys [N,D], their owners' ids [N], and two counts: next id, changes so far
+    "Keys in a file; its space is reserved now: a full disk fails here"
     row, start = D * dtype.itemsize, -(-N * D * dtype.itemsize // 8) * 8
     size, there = start + 8*N + 16, os.path.getsize(path) if os.path.isfile(path) else 0
     if there not in (0, size - 16, size):                       # 0.3 wrote no counts
