@@ -22,7 +22,7 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, check_rows, check_targets, my_slice
-from .experts import ExpertPool, Majority, at_odds, balanced_rows, class_thresholds, log_shares, widened
+from .experts import ExpertPool, Majority, at_odds, balanced_rows, class_thresholds, lasting_evidence, log_shares, scored_evidence, widened
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
@@ -278,7 +278,7 @@ def get_stats(self:TriarchicBrain)->dict: # name -> number
 # %% ../nbs/05_brain.ipynb #PlasticBrain
 class PlasticBrain(Brain, Rebuild, LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
-    lasting_parts = 'vote', 'near vote', 'readout'
+    lasting_parts = 'vote', 'near vote', 'readout', 'logarithm of the readout'
     _calibration:tuple = 0, -1, None # ids given, rows of the last fit, and what sets were calibrated on then
 
     @ordinary
@@ -347,7 +347,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)
     self.storm_readout = PlasticReadout(D, C, wait=1024, device=device) # the readout of storms
-    self.lasting = ExpertPool([.4, .2, 5.], [10., 10., .1], device=device) # vote, near vote, readout
+    self.lasting = ExpertPool([.4, .2, 5., 1.], [10., 10., .1, 10.], device=device) # as `lasting_parts`
     self._make_timescales(C, device)
     self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
     self.inputs, self.shift = SequentialAlarm().to(device), InputShift(D, C, device=device)
@@ -451,7 +451,7 @@ def _scores(self:PlasticBrain, f, mode):
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch
 def _evidence(self:PlasticBrain, u, codes, own=None):
-    "Evidence of vote, near vote, readout [B,C,3]; calm readout [B,C]; how stormy [B,1]; `own`: slots to leave out"
+    "Evidence of the lasting parts [B,C,4]; calm readout [B,C]; how stormy [B,1]; `own`: slots to leave out"
     votes, stormy = self._votes(u, own)
     read = any(r.fitted for r in self._readouts) and len(codes)
     calm = self.readout(codes) if read else None
@@ -460,9 +460,9 @@ def _evidence(self:PlasticBrain, u, codes, own=None):
         storm = self.storm_readout(codes) if self.storm_readout.fitted else 0*calm
         score = mix(calm, storm, stormy.sqrt())
     C = max(votes[0].shape[1], score.shape[1], self.recent.count.shape[1])
-    near, score = widened(votes[1], C), widened(score, C)
-    if read: score = score.where(self._readable(C), near) # no readout has met the others: their neighbours speak
-    return torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), calm, stormy
+    *votes, score = (widened(v, C) for v in (*votes, score))
+    if read: score = score.where(self._readable(C), votes[1]) # no readout has met the others: their neighbours speak
+    return lasting_evidence(votes, score), calm, stormy
 
 @patch
 def _readable(self:PlasticBrain, n_classes):
@@ -590,10 +590,10 @@ def _weigh(self:PlasticBrain, slots, y, score):
 
 @patch
 def _evidence_without(self:PlasticBrain, slots, score):
-    "Evidence on stored rows by parts that have not learned them [n,C,3]; `score`: the readout's"
+    "Evidence on stored rows by parts that have not learned them [n,C,4]; `score`: the readout's"
     mine = slots[self.memory.local_slots(slots)]
     evidence = self.memory.from_all(slots, self._evidence(F.normalize(self.memory.values(mine), dim=1), [], mine)[0])
-    if score is not None: evidence[:, :score.shape[1], 2] = score
+    if score is not None: evidence[:, :score.shape[1], 2:] = scored_evidence(score)
     return evidence
 
 @patch
@@ -732,7 +732,7 @@ def explain(self:PlasticBrain,
     shares, _, answers = self._scores(f, 'inference')
     if self.has_readout:
         lasting, *_ = self._evidence(F.normalize(f, dim=1), self._encode(f, 'inference')[1])
-        evidence = torch.cat([lasting, log_shares(answers[..., 1:-1])], 2) # [B,C,3+L]
+        evidence = torch.cat([lasting, log_shares(answers[..., 1:-1])], 2) # [B,C,4+L]
     else: evidence = log_shares(answers)
     two = shares.topk(min(2, shares.shape[1]), dim=1).indices
     said = evidence.gather(1, two[..., None].expand(-1, -1, evidence.shape[2]))

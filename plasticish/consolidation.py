@@ -307,7 +307,7 @@ def take_in_(self:PlasticReadout,
              n:int|Tensor|None=None # inputs that all processes take in, or those of each neuron [R]; None: `B`
             ):
     "Hebb for the neurons: among each other, and with the classes; sums of no inputs are exactly zero"
-    n = len(y) if n is None else n
+    n, energy = len(y) if n is None else n, self.lateral.diagonal().mean()
     for b in (self.rows, self.lateral, self.target): before_change(b)
     self.rows[0] += sign * n
     self.rows[1] += n
@@ -323,7 +323,7 @@ def take_in_(self:PlasticReadout,
         gram_add_(self.lateral, h.float(), sign)
         self.target.T.index_add_(0, y, h.float(), alpha=sign)
     if sign < 0:
-        none = self.rows[0] <= 0
+        none = (self.rows[0] <= 0) | (self.lateral.diagonal().mean() < 1e-6*energy) # or only rounding is left
         self.lateral[none], self.lateral[:, none], self.target[none], self.rows[:, none] = 0, 0, 0, 0
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_recount

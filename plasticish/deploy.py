@@ -19,7 +19,7 @@ from .common import in_turn, write_atomic
 from plasticish.consolidation import (
     CoreWeights, EvidenceCore, RecentReadouts, blended, by_timescale, familiarity, sharpened, uncompressed,
 )
-from .experts import TODAY, at_odds, candidates, log_shares, pooled, specialist, widened
+from .experts import TODAY, at_odds, candidates, lasting_evidence, pooled, specialist, widened
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, PretrainedEyes, _fold_batch_norm
 from .memory import vote
 from .search import pack
@@ -183,9 +183,9 @@ def forward(self:PlasticAnswer,
     if self.recent is None: return votes[0]
     score = self._score(codes, stormy) if self.reads else f.new_zeros(f.shape[0], 1)
     C = max(votes[0].shape[1], score.shape[1], self.recent.known.shape[1])
-    near, score = widened(votes[1], C), widened(score, C)
-    if self.reads: score = score.where(widened(self.readable[None], C)[0], near)
-    lasting = pooled(torch.stack([*(log_shares(widened(v, C)) for v in votes), score], 2), self.lasting)
+    *votes, score = [widened(v, C) for v in (*votes, score)]
+    if self.reads: score = score.where(widened(self.readable[None], C)[0], votes[1])
+    lasting = pooled(lasting_evidence(votes, score), self.lasting)
     scores, known = (widened(t, C) for t in self.recent(f))
     trust = self.trust
     if self.stormy_now: trust = trust*stormy.sqrt()

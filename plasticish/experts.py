@@ -19,6 +19,19 @@ def log_shares(p:Tensor, # probabilities, of any shape
     "Evidence of an expert that answers with probabilities"
     return (p + floor).log()
 
+# %% ../nbs/workshop/experts.ipynb #scored_evidence
+def scored_evidence(score:Tensor # of a least-squares readout [B,C]
+                   )->Tensor: # [B,C,2]
+    "Evidence of a readout: scores tell likely classes apart, their logarithms unlikely ones"
+    return torch.stack([score, log_shares(score.clamp(min=0))], 2)
+
+def lasting_evidence(votes:list, # class shares by neighbours [B,C] each
+                     score:Tensor # of a readout [B,C]
+                    )->Tensor: # [B,C,4]
+    "Evidence of two votes, and of a readout twice"
+    return torch.cat([log_shares(torch.stack(votes, 2)), scored_evidence(score)], 2)
+
+
 # %% ../nbs/workshop/experts.ipynb #pooled
 def pooled(u:Tensor, # evidence [B,C,E]
            weight:Tensor, # of the experts [E]

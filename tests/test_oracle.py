@@ -211,11 +211,14 @@ def answers(brain, model, q, neighbours, waiting):
         calm, stormy = H @ W, H @ model.weights(True, C, float(r.ridge), W, got)
         share = np.sqrt(storm)[:, None]
         score = (1 - share)*calm + share*stormy
-    far, near, read = brain.lasting.weight.tolist()       # K neighbours are as many as the near vote has
-    score = np.exp((far + near)*np.log(shares + .01) + read*score)
-    got = brain._scores(brain.features(QUERIES), 'inference')[2][..., 0].numpy()
-    score = score[:, :got.shape[1]]                       # open labels: classes that have not come yet have no column
-    np.testing.assert_allclose(got, score/score.sum(1, keepdims=True), atol=5e-3, err_msg='lasting answers')
+    f = brain.features(QUERIES)
+    parts = brain._evidence(torch.nn.functional.normalize(f, dim=1), brain._encode(f, 'inference')[1])[0].numpy()
+    C = parts.shape[1]                                    # open labels: classes that have not come yet have no column
+    np.testing.assert_allclose(parts[..., 2], score[:, :C], atol=1e-3, err_msg='scores')
+    far, near, read, logs = brain.lasting.weight.tolist() # K neighbours are as many as the near vote has
+    pool = np.exp((far + near)*np.log(shares[:, :C] + .01) + read*score[:, :C] + logs*np.log(np.maximum(parts[..., 2], 0) + .01))
+    got = brain._scores(f, 'inference')[2][..., 0].numpy()
+    np.testing.assert_allclose(got, pool/pool.sum(1, keepdims=True), atol=1e-4, err_msg='lasting answers')
     np.testing.assert_allclose(brain(QUERIES).sum(1), 1, atol=1e-5, err_msg='shares')
 
 def newborn(settings):
