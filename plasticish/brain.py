@@ -354,6 +354,8 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     self.register_buffer('created', torch.zeros((), dtype=torch.int64, device=device))
     # id of the first item stored in the last alarm
     self.register_buffer('alarm_id', torch.zeros((), dtype=torch.int64, device=device))
+    # how stormy the last rows of storms looked before they were learned
+    self.register_buffer('recognised', torch.zeros((), dtype=torch.float32, device=device))
     for _ in range(num_layers): self.add_layer()
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_numbers
@@ -437,16 +439,17 @@ NEAR = 5 # neighbours of the second vote
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judge
 @patch
 def _scores(self:PlasticBrain, f, mode):
-    "The answer, what calm knowledge alone would say, and the answers weighed: see `_followed`"
+    "The answer, what calm knowledge alone would say, the answers weighed: see `_followed`, and how stormy inputs are"
     if not self.has_readout:
         out, _ = self._encode(f, mode)
         shares = self._votes(F.normalize(out if self.published else f, dim=1))[0][0]
-        return shares, shares, shares[..., None]
+        return shares, shares, shares[..., None], shares.new_zeros(len(f), 1)
     seen = directions(f, self.power)
     evidence, calm, stormy = self._evidence(seen[0], self._encode(f, mode, seen)[1])
     lasting = self.lasting(evidence)
     shares, answers = self._followed(lasting, self.recent(f, seen), self._heard(stormy))
-    return shares, shares if calm is None else calm, answers
+    none = shares.new_zeros(len(f), 1)
+    return shares, shares if calm is None else calm, answers, none if stormy is None else stormy
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch
@@ -497,7 +500,12 @@ def _heard(self:PlasticBrain, stormy):
     if stormy is None: return 1.
     m = self.memory
     last = m.ids[:m.count].argmax(0, keepdim=True)
-    return stormy.sqrt().where(m.temporary[last], 1.)
+    return torch.maximum(stormy.sqrt(), _least_heard(self.recognised)).where(m.temporary[last], 1.)
+
+def _least_heard(recognised:Tensor # how stormy the last rows of storms looked, from 0 to 1
+               )->Tensor: # from 0 to 1
+    "How far every input hears what forgets: wholly where stored storm items do not recognise a storm's own rows"
+    return (2 - 10*recognised).clamp(0, 1)
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-forward
 @patch
@@ -607,10 +615,11 @@ def _step_(self:PlasticBrain, f, y, mode, memorize, phase):
     n = len(f) if self.hebbian else min(self.eval_batch, len(f))
     some = slice(None) if n == len(f) else torch.arange(n, device=f.device)*len(f)//n
     judged = y[some]
-    shares, calm, answers = all_rows(*self._answers(f[some][my_slice(n)], mode))
+    shares, calm, answers, stormy = all_rows(*self._answers(f[some][my_slice(n)], mode))
     right = shares.argmax(1) == judged
     if mode in ('plastic', 'auto') and self.memory.count: mode = self._watch(calm, judged, mode, len(f))
     in_storm = mode == 'panic'
+    if in_storm: self.recognised.lerp_(stormy.sqrt().mean(), 1 - .97**len(f))
     if mode != 'inference' and self.hebbian: self._hebb(right, mode)
     kept = self.memory._kept(f) if memorize else (f,)
     new = self._unseen(kept[1], y, in_storm) if memorize and not self.repeats else slice(None)
@@ -729,7 +738,7 @@ def explain(self:PlasticBrain,
            )->list: # as EpisodicMemoryBank.explain; `prediction` and `parts` are the brain's
     "Which stored items spoke for each answer, and by how much each part preferred it to the next best class"
     f = self.features(x)
-    shares, _, answers = self._scores(f, 'inference')
+    shares, _, answers, _ = self._scores(f, 'inference')
     if self.has_readout:
         lasting, *_ = self._evidence(F.normalize(f, dim=1), self._encode(f, 'inference')[1])
         evidence = torch.cat([lasting, log_shares(answers[..., 1:-1])], 2) # [B,C,4+L]
@@ -858,7 +867,7 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
     self.brain = nn.ModuleList(layers)
     self._drop_caches()
     new = lambda: PlasticBrain(self.in_dim, 1, 1, 0, 1, num_classes=self.num_classes, vote=VoteConfig(power=self.power))
-    complete_(state, prefix, new, ('recent', 'lasting', 'today', 'majority', 'alarm_id'))
+    complete_(state, prefix, new, ('recent', 'lasting', 'today', 'majority', 'alarm_id', 'recognised'))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_load_from_state_dict
@@ -875,6 +884,7 @@ def validate(self:PlasticBrain):
     "Raise `ValueError` if the parts do not fit each other"
     check_within(self.created, 0, 2**40, 'layers created')
     check_within(self.alarm_id, 0, 2**62, 'items stored before the last alarm')
+    check_within(self.recognised, 0, 1, 'how stormy rows looked')
     for l in self.brain:
         if l.in_dim != self.in_dim: raise ValueError(f'expected layers of width {self.in_dim}, got {l.in_dim}')
     for r in (self.readout, self.storm_readout):

@@ -13,7 +13,7 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.brain import (
-    NEAR, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix,
+    NEAR, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, _least_heard,
 )
 from .common import in_turn, write_atomic
 from plasticish.consolidation import (
@@ -128,6 +128,7 @@ class PlasticAnswer(nn.Module):
         temporary = int(m.temporary[:n].sum())
         self.odds = (n - temporary or n)/temporary if temporary else None # of calm items against those of storms
         self.stormy_now = bool(temporary) and bool(m.temporary[m.ids[:n].argmax()])
+        self.least_heard = float(_least_heard(brain.recognised))
         for name, t in self._tensors(brain, m, slice(0, n)): self.register_buffer(name, t.cpu().clone())
         self.keys = StoredRows(self._whitened_keys(m, slice(0, n)), precision) if n else None
 
@@ -188,7 +189,7 @@ def forward(self:PlasticAnswer,
     lasting = pooled(lasting_evidence(votes, score), self.lasting)
     scores, known = (widened(t, C) for t in self.recent(f))
     trust = self.trust
-    if self.stormy_now: trust = trust*stormy.sqrt()
+    if self.stormy_now: trust = trust*stormy.sqrt().clamp(min=self.least_heard)
     parts = torch.stack([lasting, *specialist(scores, known, lasting)], -1)
     return candidates(parts, self.today, known[TODAY], trust) @ self.majority
 
