@@ -22,7 +22,9 @@ from plasticish.consolidation import (
 )
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, check_rows, check_targets, my_slice
-from .experts import ExpertPool, Majority, at_odds, balanced_rows, class_thresholds, lasting_evidence, log_shares, scored_evidence, widened
+from plasticish.experts import (
+    ExpertPool, Majority, at_odds, balanced_rows, class_thresholds, lasting_evidence, log_shares, scored_evidence, widened,
+)
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
 from .memory import BankConfig, EpisodicMemoryBank, check_phase, vote
