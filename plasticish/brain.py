@@ -23,7 +23,8 @@ from plasticish.consolidation import (
 from .context import ContextWeights, DriftDetector, SequentialAlarm, margin
 from .distributed import all_rows, check_rows, check_targets, my_slice
 from plasticish.experts import (
-    ExpertPool, Majority, at_odds, balanced_rows, class_thresholds, lasting_evidence, log_shares, scored_evidence, widened,
+    ExpertPool, Majority, at_odds, balanced_rows, class_thresholds, lasting_evidence, log_shares, scored_evidence,
+    widened,
 )
 from .eyes import PretrainedEyes, usual_eyes
 from .late import LabelQueue
@@ -441,7 +442,7 @@ NEAR = 5 # neighbours of the second vote
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_judge
 @patch
 def _scores(self:PlasticBrain, f, mode):
-    "The answer, what calm knowledge alone would say, the answers weighed: see `_followed`, and how stormy inputs are"
+    "Class shares, those of calm knowledge alone, the answers weighed (see `_followed`), and how stormy inputs are"
     if not self.has_readout:
         out, _ = self._encode(f, mode)
         shares = self._votes(F.normalize(out if self.published else f, dim=1))[0][0]
@@ -450,8 +451,8 @@ def _scores(self:PlasticBrain, f, mode):
     evidence, calm, stormy = self._evidence(seen[0], self._encode(f, mode, seen)[1])
     lasting = self.lasting(evidence)
     shares, answers = self._followed(lasting, self.recent(f, seen), self._heard(stormy))
-    none = shares.new_zeros(len(f), 1)
-    return shares, shares if calm is None else calm, answers, none if stormy is None else stormy
+    if stormy is None: stormy = shares.new_zeros(len(f), 1)
+    return shares, shares if calm is None else calm, answers, stormy
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-_evidence
 @patch

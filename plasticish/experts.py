@@ -31,7 +31,6 @@ def lasting_evidence(votes:list, # class shares by neighbours [B,C] each
     "Evidence of two votes, and of a readout twice"
     return torch.cat([log_shares(torch.stack(votes, 2)), scored_evidence(score)], 2)
 
-
 # %% ../nbs/workshop/experts.ipynb #pooled
 def pooled(u:Tensor, # evidence [B,C,E]
            weight:Tensor, # of the experts [E]

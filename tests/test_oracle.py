@@ -216,6 +216,7 @@ def answers(brain, model, q, neighbours, waiting):
     C = parts.shape[1]                                    # open labels: classes that have not come yet have no column
     np.testing.assert_allclose(parts[..., 2], score[:, :C], atol=1e-3, err_msg='scores')
     far, near, read, logs = brain.lasting.weight.tolist() # K neighbours are as many as the near vote has
+    # the logarithm magnifies rounding near 0, so it takes the scores that were compared above
     pool = np.exp((far + near)*np.log(shares[:, :C] + .01) + read*score[:, :C] + logs*np.log(np.maximum(parts[..., 2], 0) + .01))
     got = brain._scores(f, 'inference')[2][..., 0].numpy()
     np.testing.assert_allclose(got, pool/pool.sum(1, keepdims=True), atol=1e-4, err_msg='lasting answers')
