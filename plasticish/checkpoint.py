@@ -368,7 +368,7 @@ def read_checkpoint(
     except Exception as e: raise CheckpointError(f'{path} is damaged: {e}') from None
 
 # %% ../nbs/workshop/checkpoint.ipynb #_newest_good
-def _newest_good(folder, most=MAX_TRIMMED, problem=None):
+def _newest_good(folder, most=MAX_TRIMMED):
     "State of the newest checkpoint; if it cannot be read, an error that offers the one before it"
     found = list_checkpoints(folder)
     if not found: raise CheckpointError(f'there is no checkpoint in {folder}')

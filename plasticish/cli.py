@@ -32,11 +32,13 @@ from plasticish.common import (
     Table, check_count, check_plain, digest, figure_style, log, progress_bar, read_json, read_plain, write_text_atomic,
 )
 from .distributed import process_group, ranks
+from .drawing import CONTEXT, CORE, GREY, MEMORY, TASK, canvas
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
     _files_of, _folders, _test_folder, class_indices, digits_splits, folder_splits, image_files, inverted, only_classes,
     open_image,
 )
+from .history import _bands
 from .training import PhaseConfig, PlasticTrainer, Trainer
 
 # %% ../nbs/workshop/cli.ipynb #life_phases
@@ -62,12 +64,11 @@ def run_phases(
 def run_tasks(
     feats: dict,  # test, and storm_test if there is a storm: FeatureDataset
     phases: dict,  # phase name -> class indices
-    batch_size: int = 256,  # features asked at once
 ) -> dict:  # task name -> loader
     "What is asked after every phase: each group of classes, and the storm"
-    tasks = {name: feats['test'].subset(classes=classes).loader(batch_size) for name, classes in phases.items()}
+    tasks = {name: feats['test'].subset(classes=classes).loader() for name, classes in phases.items()}
     if 'storm_test' not in feats: return tasks
-    return tasks | dict(storm=feats['storm_test'].subset(classes=next(iter(phases.values()))).loader(batch_size))
+    return tasks | dict(storm=feats['storm_test'].subset(classes=next(iter(phases.values()))).loader())
 
 # %% ../nbs/workshop/cli.ipynb #life_features
 def run_features(
@@ -196,16 +197,6 @@ def as_dict(self: RunResult) -> dict:  # phases, measures, classes
                for c, (n, row) in enumerate(zip(names, M)) if row.any()}
     return dict(source=self.source, phases=phases, measures=trainer.metrics(), classes=classes)
 
-# %% ../nbs/workshop/cli.ipynb #make_brain
-def make_brain(
-    in_dim: int,  # width of the features
-    classes: list,  # class names to begin with; more may come
-    device='cpu',  # where it lives
-    precision: str = 'auto',  # of eyes and brain: auto, float32 or bfloat16
-) -> PlasticBrain:
-    "The brain of the main job"
-    return PlasticBrain(in_dim=in_dim, num_classes=None, device=device, precision=precision)
-
 # %% ../nbs/workshop/cli.ipynb #some_device
 def some_device(
     name: str,  # 'auto' takes a GPU if there is one
@@ -325,7 +316,7 @@ def _run_trainer(eyes, feats, groups, settings, device, out, save_every, resume)
     "The trainer of a run, new or from the newest checkpoint in `out`"
     epochs, batch_size, seed, mode, storm_mode = (
         settings[k] for k in ('epochs', 'batch_size', 'seed', 'mode', 'storm_mode'))
-    brain = make_brain(eyes.out_dim, settings['classes'], device, settings['precision'])
+    brain = PlasticBrain(eyes.out_dim, num_classes=None, device=device, precision=settings['precision'])
     brain.classes = list(settings['classes'])
     brain.eye, brain.origin = eyes, dict(begun=now(), white=settings['white'], log=[])
     tasks = run_tasks(feats, groups)
@@ -407,33 +398,23 @@ def run(
     with hold: trainer.train(verbose, tensorboard)
     return result
 
-# %% ../nbs/workshop/cli.ipynb #_phase_bands
-def _phase_bands(ax, trainer):
-    "Shade every other phase and name it above"
-    starts, over = [n['first_step'] for n in trainer.phase_log] + [trainer.at['step']], ax.get_xaxis_transform()
-    for i, (note, a, b) in enumerate(zip(trainer.phase_log, starts, starts[1:])):
-        if i % 2: ax.axvspan(a, b, color='0.94', lw=0, zorder=0)
-        ax.text((a + b)/2, 1.02, f"learning: {note['name']}", ha='center', fontsize=10, transform=over)
-    ax.set_xlim(0, starts[-1])
-
 # %% ../nbs/workshop/cli.ipynb #plot_life
 def plot_run(
     result: RunResult,  # as from run()
 ):  # a matplotlib Figure
     "Test accuracy on every task against steps, a band per phase"
-    import matplotlib.pyplot as plt
     trainer, h = result.trainer, result.trainer.history
     seen = [(s, a) for s, a in zip(h.step, h.eval_acc) if a is not None]
     steps, acc = zip(*seen, (trainer.at['step'], trainer.accuracies[-1]))
-    colors = '#0072B2', '#2CA25F', '#E69F00', '#7B2D8E', '#555555'
+    looks = zip((CORE, TASK, CONTEXT, MEMORY, GREY), ('-', '--', '-.', ':', '-'))
     with figure_style():
-        fig, ax = plt.subplots(figsize=(7, 3))
-        for task, color, dash in zip(trainer.eval_loaders, colors, ('-', '--', '-.', ':', '-')):
+        fig, axes = canvas(7, 3, 'A')
+        ax = axes['A']
+        for task, (color, dash) in zip(trainer.eval_loaders, looks):
             ax.plot(steps, [100*a[task] for a in acc], dash, color=color, label=task)
-        _phase_bands(ax, trainer)
+        _bands(ax, [n | dict(name=f"learning: {n['name']}") for n in trainer.phase_log], trainer.at['step'])
         ax.set(xlabel='step', ylabel='test accuracy (%)', ylim=(0, 102))
         ax.legend(loc='center right', frameon=True)
-        plt.close(fig)
     return fig
 
 # %% ../nbs/workshop/cli.ipynb #plot_confusion
@@ -441,15 +422,14 @@ def plot_confusion(
     result: RunResult,  # as from run()
 ):  # a matplotlib Figure
     "Which classes were taken for which, as a share of the test images of each"
-    from matplotlib.figure import Figure
     names, M = result.trainer.brain.classes, result.confusion()
     seen = M.sum(1) > 0
     names, M = [n for n, s in zip(names, seen) if s], M[seen][:, seen]
     share, few = M/M.sum(1, keepdim=True), len(M) <= 12
     with figure_style():
         side = max(3, min(8, .45*len(M)))
-        fig = Figure(figsize=(side + 1.5, side), layout='constrained')
-        ax = fig.subplots()
+        fig, axes = canvas(side + 1.5, side, 'A')
+        ax = axes['A']
         ax.imshow(share.numpy(), cmap='Blues', vmin=0, vmax=1)
         ax.grid(False)
         for i, j in M.nonzero().tolist() if few else ():

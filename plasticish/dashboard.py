@@ -12,6 +12,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .common import figure_style, log
+from .metrics import prequential_accuracy
 from .storms import STORMS
 from .training import gives_images, raised_alarm
 from .drawing import CONTEXT, CORE, GREY, MEMORY, TASK, WRONG, bare, canvas, preserve_state, sheet
@@ -122,12 +123,6 @@ def _build_tiles(self:LivePage):
     self.images = [ax.imshow(np.ones((2, 2, 3)), **look) for ax in self.tiles]
 
 # %% ../nbs/workshop/dashboard.ipynb #smooth
-def smooth(values, n=10):
-    "Running mean of the last `n` values"
-    c = np.cumsum(np.r_[0., np.asarray(values, float)])
-    i = np.arange(1, len(c))
-    return (c[i] - c[np.maximum(i - n, 0)])/np.minimum(i, n)
-
 def thumbnail(
     pixels:Tensor|None, # [3,H,W] in 0–1
     features:Tensor, # [D], drawn where there is no picture
@@ -148,7 +143,7 @@ def update(self:LivePage,
     self.title.set_text(title)
     step = np.asarray(history['step'])
     subsample = slice(None, None, max(len(step)//400, 1))
-    self.task.set_data(step[subsample], smooth(history['task_acc'])[subsample])
+    self.task.set_data(step[subsample], prequential_accuracy(history['task_acc'], 10)[subsample])
     tests = [np.mean(list(a.values())) if a else np.nan for a in history.get('eval_acc', [])]
     shown = np.asarray(tests, float)[subsample] if tests else np.full(len(step[subsample]), np.nan)
     self.kept.set_data(step[subsample], shown)
@@ -159,15 +154,10 @@ def update(self:LivePage,
         line.set_data(step[subsample], v/(np.nanmax(v, initial=0) or 1) if len(self.lines) > 1 else v)
     end = max(int(step[-1]) if len(step) else 0, 1)
     for ax in (self.acc, self.move): ax.set_xlim(0, end)
-    for ax, im, item in zip(self.tiles, self.images, [*inputs, *[None]*self.n]): self._tile(ax, im, item)
-
-# %% ../nbs/workshop/dashboard.ipynb #LivePage-_tile
-@patch
-def _tile(self:LivePage, ax, im, item):
-    "One input and what was said about it"
-    picture, answer, right = item or (np.ones((2, 2, 3)), '', True)
-    im.set_data(picture)
-    ax.set_title(answer, fontsize=9, fontweight='normal', loc='center', color=TASK if right else WRONG, pad=3)
+    empty = np.ones((2, 2, 3)), '', True
+    for ax, im, (picture, answer, right) in zip(self.tiles, self.images, [*inputs, *[empty]*self.n]):
+        im.set_data(picture)
+        ax.set_title(answer, fontsize=9, fontweight='normal', loc='center', color=TASK if right else WRONG, pad=3)
 
 # %% ../nbs/workshop/dashboard.ipynb #Dashboard
 class Dashboard:
@@ -428,11 +418,10 @@ def forget(self:Dashboard,
 ):
     "Forget a class; raises `ValueError` for a name that is not known or a brain that cannot forget on purpose"
     if name not in self.names: raise ValueError(f'class: expected one of {self.names}, got {name!r}')
-    able = self.brain if hasattr(self.brain, 'forget') else getattr(self.brain, 'memory', None)
-    if able is None or not hasattr(able, 'forget'):
+    if not hasattr(self.brain, 'forget'):
         raise ValueError(f'forget: {type(self.brain).__name__} cannot forget a class on purpose')
-    able.forget(label=self.names.index(name))
-    return f'forgot {name}' + ('; the layers still may know it' if able is not self.brain else '')
+    self.brain.forget(label=self.names.index(name))
+    return f'forgot {name}'
 
 # %% ../nbs/workshop/dashboard.ipynb #Dashboard-_build
 @patch

@@ -19,6 +19,7 @@ from fastcore.basics import patch
 from torch import Tensor
 from .brain import PlasticBrain, TriarchicBrain, TriarchicConfig
 from .common import check_count, check_number, digest, figure_style, log, write_text_atomic
+from .drawing import CONTEXT, CORE, GREY, MEMORY, SKY, TASK, WRONG
 from .eyes import ANIMALS, FeatureDataset, VEHICLES
 from .metrics import anytime_accuracy, calibration_error, continual_metrics, negative_log_likelihood
 from .rivals import (
@@ -549,7 +550,7 @@ def paired(self:Arena,
     return pd.DataFrame(out).set_index('learner').sort_values('difference', ascending=False)
 
 # %% ../nbs/08_experiments.ipynb #tasks
-TASKS = '#2CA25F', '#E69F00', '#7B2D8E', '#D55E00', '#56B4E9'
+TASKS = TASK, CONTEXT, MEMORY, WRONG, SKY
 
 # %% ../nbs/08_experiments.ipynb #Arena-plot
 @patch
@@ -559,7 +560,6 @@ def plot(self:Arena,
     bound: str|None = None):       # label drawn as a dashed line
     "Accuracy over all test images (a tick per seed, a dot for their mean), and where each task stands at the end"
     import matplotlib.pyplot as plt
-    from plasticish.drawing import CORE, GREY
     m = self.metrics(tasks)
     if bound and bound not in set(m.learner): raise ValueError(f'bound: expected a learner that ran, got {bound!r}')
     order = m.groupby('learner')['ten-way'].mean().sort_values().index

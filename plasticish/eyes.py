@@ -7,19 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable
 import copy, functools, json, os, time, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from fastcore.basics import patch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
-from plasticish.common import (
-    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels,
-    check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
-    write_atomic, write_text_atomic,
-)
+from .common import (
+    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels, check_plain,
+    check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
+    write_atomic, write_text_atomic)
 
 # %% auto #0
 __all__ = ['CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS', 'image_transform', 'ImageArray', 'ImageFiles', 'digits_splits',
@@ -47,6 +46,8 @@ def inverted(
     return v2.Compose([v2.ToImage(), v2.RandomInvert(p=1.), transform])
 
 # %% ../nbs/00_eyes.ipynb #ImageArray
+def _kind(x): return f"{getattr(x, 'dtype', type(x).__name__)} {list(getattr(x, 'shape', []))}"
+
 class ImageArray(Dataset):
     "Images in memory: item i is (preprocessed image `[3, h, w]`, label)"
     def __init__(self,
@@ -57,8 +58,7 @@ class ImageArray(Dataset):
     ):
         pixels = isinstance(images, Tensor) and (images.dtype == torch.uint8 or images.is_floating_point())
         if not pixels or images.ndim != 4:
-            got = f'{getattr(images, "dtype", type(images).__name__)} {list(getattr(images, "shape", []))}'
-            raise TypeError(f'images: expected a uint8 tensor [N, 3, H, W], got {got}')
+            raise TypeError(f'images: expected a uint8 tensor [N, 3, H, W], got {_kind(images)}')
         self.images, self.classes, self.transform = images, list(classes), transform
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
         if self.labels.shape != (len(images),):
@@ -78,29 +78,12 @@ class ImageArray(Dataset):
         return digest(self.images, self.labels, fn_key(self.transform))
 
 # %% ../nbs/00_eyes.ipynb #_check_size
-@functools.cache
-def _formats():
-    "The formats of `FORMATS` that this Pillow reads"
-    Image.init()
-    return [f for f in FORMATS if f in Image.OPEN]
-
 def _check_size(img):
     "Refuse an image of too many pixels, or one so narrow that it grows when its short side is resized"
     w, h = img.size
     if w*h > MAX_PIXELS: raise ValueError(f'{w} x {h} pixels are more than {MAX_PIXELS}')
     if max(w, h) > MAX_RATIO*min(w, h):
         raise ValueError(f'{w} x {h} pixels: one side is over {MAX_RATIO} times the other')
-
-# %% ../nbs/00_eyes.ipynb #_upright
-_TURN = Image.Transpose
-_TURNS = {2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
-          6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90}  # EXIF orientation -> what undoes it
-
-def _upright(img):
-    "Turn an image as its EXIF orientation says; EXIF data that cannot be read says nothing"
-    try: turn = _TURNS.get(img.getexif().get(0x0112))
-    except Exception: turn = None
-    return img if turn is None else img.transpose(turn)
 
 # %% ../nbs/00_eyes.ipynb #_eight_bits
 def _eight_bits(img, white):
@@ -131,10 +114,12 @@ def open_image(
     check_count(white, 'white', 0, 65535)
     try:
         check_plain(path)
-        with Image.open(path, formats=_formats()) as img:
+        Image.init()
+        with Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN]) as img:
             _check_size(img)
             img.load()
-            return _on_white(_eight_bits(_upright(img), white))
+            with suppress(Exception): ImageOps.exif_transpose(img, in_place=True)  # unreadable EXIF data says nothing
+            return _on_white(_eight_bits(img, white))
     except Exception as e: raise ValueError(f"{path}: expected an image file, could not decode it ({e})") from None
 
 # %% ../nbs/00_eyes.ipynb #_open_together
@@ -307,8 +292,7 @@ def image_files(
     paths, labels, names, system = _class_files(root, classes)
     if system: log.warning("skipped %d system files, first %s", len(system), system[0])
     ds = ImageFiles(paths, labels, names, transform, system, white)
-    if on_error == 'raise': return ds
-    return _readable(ds)
+    return ds if on_error == 'raise' else _readable(ds)
 
 # %% ../nbs/00_eyes.ipynb #folder_splits
 def _test_folder(root):
@@ -380,18 +364,16 @@ def create_cifar10_loaders(
 ) -> dict:  # loaders by name, `class_names`, `vehicle_classes`, `animal_classes`, `source`
     "CIFAR-10 as phases: vehicles, animals and a storm of inverted training vehicles"
     parts = cifar10_splits(data_root, transform or image_transform(224))
-    train, test = parts['train'], parts['test']
+    train, test, source = (parts[k] for k in ('train', 'test', 'source'))
     load = functools.partial(image_loader, batch_size=batch_size, num_workers=num_workers, seed=seed)
+    vehicles = only_classes(train, VEHICLES)
     loaders = dict(
-        train_vehicles=load(only_classes(train, VEHICLES), shuffle=True),
-        train_animals=load(only_classes(train, ANIMALS), shuffle=True),
+        train_vehicles=load(vehicles, shuffle=True), train_animals=load(only_classes(train, ANIMALS), shuffle=True),
         test_vehicles=load(only_classes(test, VEHICLES)), test_animals=load(only_classes(test, ANIMALS)),
         test_mixed=load(test), train_full=load(train, shuffle=True), test_full=load(test))
     if include_storm:
-        storm = only_classes(train, VEHICLES)
-        loaders['storm_vehicles'] = load(storm.with_transform(inverted(storm.transform)), shuffle=True)
-    return dict(**loaders, class_names=train.classes, vehicle_classes=VEHICLES, animal_classes=ANIMALS,
-                source=parts['source'])
+        loaders['storm_vehicles'] = load(vehicles.with_transform(inverted(train.transform)), shuffle=True)
+    return dict(**loaders, class_names=train.classes, vehicle_classes=VEHICLES, animal_classes=ANIMALS, source=source)
 
 # %% ../nbs/00_eyes.ipynb #image_loader
 def image_loader(
@@ -425,11 +407,9 @@ def create_folder_loaders(
     out = dict(train_full=load(parts['train'], shuffle=True), test_full=load(parts['test']),
                class_names=names, phases=phases)
     for phase, members in phases.items():
-        ids = class_indices(members, names)
-        train = only_classes(parts['train'], ids)
-        out[f'train_{phase}'] = load(train, shuffle=True)
-        out[f'test_{phase}'] = load(only_classes(parts['test'], ids))
-        out[f'storm_{phase}'] = load(train.with_transform(inverted(train.transform)), shuffle=True)
+        train, test = (only_classes(parts[k], class_indices(members, names)) for k in ('train', 'test'))
+        out |= {f'train_{phase}': load(train, shuffle=True), f'test_{phase}': load(test),
+                f'storm_{phase}': load(train.with_transform(inverted(train.transform)), shuffle=True)}
     return out
 
 # %% ../nbs/00_eyes.ipynb #class_indices
@@ -590,10 +570,11 @@ def usual_eyes(
                      'for images give it eyes=PretrainedEyes(), which downloads them, '
                      'or eyes=PretrainedEyes(weights="bundled")')
 
-def eyes_of(brain):
-    "The eyes that a brain has been given; None if it has none"
+def eyes_of(brain, device):
+    "The eyes that a brain has been given, or else the default ones on `device`"
     own = vars(brain)
-    return own['_eye'] if '_eye' in own else getattr(brain, 'eye', getattr(brain, 'eyes', None))
+    held = own['_eye'] if '_eye' in own else getattr(brain, 'eye', getattr(brain, 'eyes', None))
+    return PretrainedEyes(device) if held is None else held
 
 # %% ../nbs/00_eyes.ipynb #_fold_batch_norm
 def _fold_batch_norm(net):
@@ -678,8 +659,7 @@ class FeatureDataset(Dataset):
         classes: list|None = None,  # class names
     ):
         if not isinstance(features, Tensor) or not features.is_floating_point() or features.ndim < 2:
-            got = f"{getattr(features, 'dtype', type(features).__name__)} {list(getattr(features, 'shape', []))}"
-            raise TypeError(f"features: expected a float tensor [N, D], got {got}")
+            raise TypeError(f"features: expected a float tensor [N, D], got {_kind(features)}")
         self.features, self.labels = features, _feature_labels(labels, len(features))
         self.classes = list(classes) if classes is not None else None
     def __len__(self): return len(self.labels)
@@ -845,18 +825,6 @@ def _open_cache(folder, n, classes):
             "delete it to build it anew") from None
 
 # %% ../nbs/00_eyes.ipynb #_build_cache
-def _check_data(ds):
-    "Validate a data set of images; raises `TypeError` (no length) or `ValueError` (empty)"
-    if not (hasattr(ds, '__len__') and hasattr(ds, '__getitem__')):
-        raise TypeError(f"data: expected a data set with a length, got {type(ds).__name__}")
-    if len(ds) == 0: raise ValueError("data: expected at least one image, got an empty data set")
-
-def _locked(folder):
-    "The acquired lock of a cache"
-    with _on_disk(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return lock_file(f'{folder}.lock').acquire()
-
 def _build_cache(folder, eyes, ds, load, transform_fn, progress):
     "Build the cache in `folder`, continuing a partial one; `load` makes a loader of a data set"
     with _on_disk(folder): partial = _PartialCache(f'{folder}.partial', len(ds))
@@ -877,8 +845,10 @@ def cache_features(
     progress: bool = True,  # show a bar
 ) -> FeatureDataset:  # memory-mapped features in the order of the data set
     "Compute features once and keep them on disk, keyed by weights, preprocessing, data and transform"
-    ds = getattr(data, 'dataset', data) if isinstance(data, DataLoader) else data
-    _check_data(ds)
+    ds = data.dataset if isinstance(data, DataLoader) else data
+    if not (hasattr(ds, '__len__') and hasattr(ds, '__getitem__')):
+        raise TypeError(f"data: expected a data set with a length, got {type(ds).__name__}")
+    if len(ds) == 0: raise ValueError("data: expected at least one image, got an empty data set")
     if isinstance(ds, FeatureDataset): return ds
     if not callable(eyes): raise TypeError(f"eyes: expected something callable on images, got {eyes!r}")
     check_count(batch_size, 'batch_size')
@@ -887,7 +857,10 @@ def cache_features(
     folder = Path(cache_dir or default_cache_dir())/digest('v1', eyes_key, data_key(ds), fn_key(transform_fn))
     load = functools.partial(DataLoader, batch_size=batch_size, num_workers=workers,
                              collate_fn=getattr(data, 'collate_fn', None))
-    with _locked(folder):
+    with _on_disk(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = lock_file(f'{folder}.lock').acquire()
+    with lock:
         if not folder.exists(): _build_cache(folder, eyes, ds, load, transform_fn, progress)
     return _open_cache(folder, len(ds), getattr(ds, 'classes', None))
 
@@ -900,8 +873,7 @@ def split_features(
 ) -> dict:  # every split, and `storm_<split>` of the inverted images: FeatureDataset
     "Cached features of each split, clean and inverted"
     storms = {f'storm_{k}': d.with_transform(inverted(d.transform)) for k, d in splits.items()}
-    return {k: cache_features(eyes, d, cache_dir=cache_dir, progress=progress)
-            for k, d in {**splits, **storms}.items()}
+    return {k: cache_features(eyes, d, cache_dir=cache_dir, progress=progress) for k, d in (splits | storms).items()}
 
 # %% ../nbs/00_eyes.ipynb #digits_features
 def digits_features(
@@ -954,6 +926,7 @@ def _eight_bit(net, images):
 # %% ../nbs/00_eyes.ipynb #QuantizedEyes
 class QuantizedEyes(PretrainedEyes):
     "Eyes that compute in 8 bits on the CPU (Jacob et al. 2018), with the same images and features"
+    _dtype, device = torch.float32, torch.device('cpu')
     def __init__(self,
         eyes: PretrainedEyes,  # what they are made from
         images: Tensor,  # a few hundred typical images `[N, 3, H, W]`, preprocessed
@@ -964,15 +937,10 @@ class QuantizedEyes(PretrainedEyes):
         _check_images(images, 'images')
         self.net = copy.deepcopy(eyes.net).cpu().requires_grad_(False).eval()
         self.out_dim, self.size, self.transform = eyes.out_dim, eyes.size, eyes.transform
-        self.model, self.precision, self.weights = eyes.model, 'int8', eyes.weights
+        self.model, self.precision, self.weights, self._seen = eyes.model, 'int8', eyes.weights, digest(images)
         with torch.no_grad(): self.__dict__['_int8'] = _eight_bit(self.net, images.detach().cpu().float())
-        self.__dict__['_seen'] = digest(images)
     @property
     def fast(self): return self.__dict__['_int8']
-    @property
-    def _dtype(self): return torch.float32
-    @property
-    def device(self): return torch.device('cpu')
     def fingerprint(self):
         "A key of everything the features depend on, the images of the calibration included"
-        return digest('int8', self.__dict__['_seen'], super().fingerprint())
+        return digest('int8', self._seen, super().fingerprint())

@@ -196,6 +196,17 @@ def overlap(a:Tensor, # bool [H]
     "Jaccard overlap: neurons in both over neurons in either (Jaccard, 1912)"
     return ((a & b).sum()/(a | b).sum().clamp(min=1)).item()
 
+# %% ../nbs/workshop/metrics.ipynb #class_firings
+def class_firings(
+    idx:Tensor, # winners [B,k]
+    y:Tensor, # labels [B]
+    size:int, # neurons H
+    n_classes:int, # C
+)->Tensor: # [C,H]
+    "How often each neuron fires for each class"
+    at = y.cpu().long().repeat_interleave(idx.shape[1]), idx.cpu().flatten()
+    return torch.zeros(n_classes, size).index_put_(at, torch.ones(idx.numel()), accumulate=True)
+
 # %% ../nbs/workshop/metrics.ipynb #selectivity
 def selectivity(
     idx:Tensor, # winners [B,k]
@@ -204,10 +215,7 @@ def selectivity(
     n_classes:int, # C
 )->Tensor: # [H] in 1/C–1, NaN for neurons that never fire
     "Share of a neuron's firing that its favourite class gets, each class counted alike"
-    rate = torch.zeros(n_classes, size)
-    at = y.cpu().long().repeat_interleave(idx.shape[1]), idx.cpu().flatten()
-    rate.index_put_(at, torch.ones(idx.numel()), accumulate=True)
-    rate /= torch.bincount(y.cpu(), minlength=n_classes).clamp(min=1)[:, None]
+    rate = class_firings(idx, y, size, n_classes)/torch.bincount(y.cpu(), minlength=n_classes).clamp(min=1)[:, None]
     return rate.max(0).values/rate.sum(0)
 
 # %% ../nbs/workshop/metrics.ipynb #class_overlap
@@ -218,8 +226,5 @@ def class_overlap(
     n_classes:int, # C
 )->Tensor: # [C,C] in 0–1
     "Expected share of winners that two random members of two classes have in common"
-    idx, y = idx.cpu(), y.cpu().long()
-    p = torch.zeros(n_classes, size)
-    p.index_put_((y.repeat_interleave(idx.shape[1]), idx.flatten()), torch.ones(idx.numel()), accumulate=True)
-    p /= torch.bincount(y, minlength=n_classes).clamp(min=1)[:, None]
+    p = class_firings(idx, y, size, n_classes)/torch.bincount(y.cpu(), minlength=n_classes).clamp(min=1)[:, None]
     return p @ p.T/idx.shape[1]

@@ -359,8 +359,6 @@ def info(self:Service)->dict: # plain data
                      unsaved=self.since, told=len(seen), accuracy=sum(seen)/len(seen) if seen else None))
 
 # %% ../nbs/workshop/serve.ipynb #_fields
-_STATUS = (UnknownTicket, 404), (ValueError, 400), (TypeError, 400), (KeyError, 400)
-
 def _row(told):
     "The features in a JSON object as [1,D]; None without any; raises `ValueError`"
     if told.get('features') is None: return None
@@ -442,7 +440,6 @@ def make_app(
 ): # a FastAPI application
     "The HTTP side of a service"
     from fastapi import FastAPI
-    from fastapi.concurrency import run_in_threadpool
     from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
     @contextlib.asynccontextmanager
@@ -454,13 +451,7 @@ def make_app(
 
     _add_guard(app, service, token, error)
 
-    async def body(request):
-        data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > max_bytes: return None
-        return bytes(data)
-    _add_routes(app, service, body, error, max_bytes, run_in_threadpool)
+    _add_routes(app, service, error, max_bytes)
     app.add_api_route('/', lambda: HTMLResponse(_PAGE.read_text(encoding='utf-8')), methods=['GET'])
     app.add_api_route('/info', service.info, methods=['GET'])
     app.add_api_route('/metrics', lambda: PlainTextResponse(metrics_text(service)), methods=['GET'])
@@ -483,22 +474,25 @@ def _add_guard(app, service, token, error):
 def _done(service, do, data, kind, query):
     "What a verb answers: (status, JSON)"
     try: return 200, do(service, *_told(data, kind), query)
-    except tuple(e for e, _ in _STATUS) as e:
-        return next(code for kind, code in _STATUS if isinstance(e, kind)), dict(error=str(e))
+    except UnknownTicket as e: return 404, dict(error=str(e))
+    except (ValueError, TypeError, KeyError) as e: return 400, dict(error=str(e))
     except Exception as e:
         log.warning('serve: %s: %s', type(e).__name__, e)
         return 503, dict(error=f'not done, or not known to be: {e or type(e).__name__}')
 
-def _add_routes(app, service, body, error, max_bytes, in_thread):
+def _add_routes(app, service, error, max_bytes):
     "Add the three verbs to an application"
     from fastapi import Request
+    from fastapi.concurrency import run_in_threadpool
     from fastapi.responses import JSONResponse
     def add(name, do):
         async def verb(request: Request):
-            data = await body(request)
-            if data is None: return error(413, f'expected at most {max_bytes} bytes')
+            data = bytearray()
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > max_bytes: return error(413, f'expected at most {max_bytes} bytes')
             kind = request.headers.get('content-type', '')
-            status, told = await in_thread(_done, service, do, data, kind, request.query_params)
+            status, told = await run_in_threadpool(_done, service, do, bytes(data), kind, request.query_params)
             return JSONResponse(told, status)
         app.add_api_route(f'/{name}', verb, methods=['POST'], name=name)
     for name, do in _VERBS.items(): add(name, do)

@@ -23,7 +23,7 @@ from plasticish.common import (
     rng_scope, seed_everything, seeded_iter, set_rng_state,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
-from .eyes import FeatureDataset, PretrainedEyes, cache_features, eyes_of
+from .eyes import FeatureDataset, cache_features, eyes_of
 from .history import TrainingHistory, _add_scalars, _writer, plot_run
 from .metrics import *
 from .storms import *
@@ -291,9 +291,7 @@ def full_stats(self:Trainer)->dict: # one row's series
 @patch(as_prop=True)
 def eyes(self:Trainer)->Callable:
     "What turns images into features: those given, the brain's, or the default ones, built at first use"
-    if self._eyes is None:
-        held = eyes_of(self.brain)
-        self._eyes = PretrainedEyes(device=self.device) if held is None else held
+    if self._eyes is None: self._eyes = eyes_of(self.brain, self.device)
     return self._eyes
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_look
@@ -409,7 +407,7 @@ class CallbackError(RuntimeError): "A callback failed; the message names it and 
 # %% ../nbs/06_trainer.ipynb #Trainer-_fire
 @patch
 def _fire(self:Trainer, event, **info):
-    "Call what waits for `event`; the first error waits for `_raise_failed`"
+    "Call what waits for `event`; `train` raises the first error when the step is done"
     for fn in self._callbacks[event]:
         try:
             with rng_scope(): fn(self, info)
@@ -418,12 +416,6 @@ def _fire(self:Trainer, event, **info):
             error = CallbackError(f'callback {name!r} failed at {event}: {type(e).__name__}: {e}')
             error.__cause__ = e
             self._failed = self._failed or error
-
-@patch
-def _raise_failed(self:Trainer):
-    "Raise what a callback raised"
-    error, self._failed = self._failed, None
-    if error: raise error
 
 # %% ../nbs/06_trainer.ipynb #Trainer-stop
 @patch
@@ -567,8 +559,8 @@ def train(self:Trainer,
           self._place_of_errors()):
         while self.at['phase'] < len(self.phases) and not self._check_stop(saving=False):
             done = self._run_phase(self.phases[self.at['phase']], verbose)
-            if done or self._stop: self._autosave(force=True)
-            self._raise_failed()
+            if done or self._stop: self._autosave()
+            if self._failed: raise self._failed
     if self._stop: self._report_stop(verbose)
     return self.history
 
@@ -819,9 +811,9 @@ def resume(cls:Trainer,
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_autosave
 @patch
-def _autosave(self:Trainer, force=False):
-    "Save if it is time; a failure is logged, and the last good checkpoint stands"
-    if self.checkpoint_dir is None or not (force or self._due()): return
+def _autosave(self:Trainer):
+    "Save, if there is a folder; a failure is logged, and the last good checkpoint stands"
+    if self.checkpoint_dir is None: return
     self.save_error = None
     try: self.save()
     except CheckpointError as e:
@@ -841,7 +833,7 @@ def _check_stop(self:Trainer, saving=True):
     "Save if it is time; True if training is to stop. What one rank is told counts for all"
     stop, due = any_rank(self._stop, saving and self._due())
     if stop: self._stop = self._stop or 'another rank'
-    if due: self._autosave(force=True)
+    if due: self._autosave()
     return stop
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_stop_signals
@@ -906,7 +898,7 @@ def metrics(self:Trainer)->dict: # acc, bwt, forgetting, aia, learning_accuracy,
     return continual_metrics(R) if R.size else {}
 
 # %% ../nbs/06_trainer.ipynb #_seen
-def _seen(R, tasks, i):
+def _seen(R, i):
     "ACC and forgetting over the tasks seen up to row `i`"
     part = R[:i + 1, :i + 1]
     return (average_accuracy(part), forgetting(part)) if i >= 0 else (None, None)
@@ -922,7 +914,7 @@ def report(self:Trainer)->Table:
     for i, (acc, note) in enumerate(zip(self.accuracies, self.phase_log)):
         if self.task_of(i) in tasks[seen + 1:seen + 2]: seen += 1
         speed = note['samples']/note['seconds'] if note['seconds'] else None
-        rows.append([note['name'], *map(_percent, acc.values()), *map(_percent, _seen(R, tasks, seen)),
+        rows.append([note['name'], *map(_percent, acc.values()), *map(_percent, _seen(R, seen)),
                      note['samples'], f"{note['seconds']:.1f}", speed and f'{speed:.0f}'])
     m = {k: _percent(v) for k, v in self.metrics().items()}
     measures = 'ACC {acc}, BWT {bwt}, forgetting {forgetting}, AIA {aia}, learning accuracy {learning_accuracy} (%)'

@@ -15,9 +15,9 @@ from plasticish.drawing import (
     CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_reliability, draw_sheet,
     framed, layer_color, learner_style, name_ticks, pca_axes, picture, sheet, take, tint, write_cells,
 )
-from .eyes import PretrainedEyes, eyes_of
+from .eyes import eyes_of
 from .memory import vote_weights
-from .metrics import calibration_bins, class_overlap, firing_rate, overlap, selectivity
+from .metrics import calibration_bins, class_firings, class_overlap, firing_rate, overlap, selectivity
 from .sparse_layer import densify, k_winners
 from .storms import invert_colors
 
@@ -73,9 +73,7 @@ class Visualizer:
     @property
     def eyes(self)->Callable:
         "What turns images into features"
-        if self._eyes is None:
-            held = eyes_of(self.brain)
-            self._eyes = PretrainedEyes(device=self.device) if held is None else held
+        if self._eyes is None: self._eyes = eyes_of(self.brain, self.device)
         return self._eyes
 
 # %% ../nbs/07_visualizer.ipynb #Visualizer-look
@@ -139,20 +137,18 @@ def neighbours(
 # %% ../nbs/07_visualizer.ipynb #shown_layers
 def shown_layers(
     n:int, # layers there are
-    most:int=4, # layers there is room for
 )->list[int]:
-    "At most `most` of `n` layers, first and last among them"
-    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))}) if n else []
+    "At most four of `n` layers, first and last among them"
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, 4))}) if n else []
 
 def draw_answer(
     ax, # axes
     scores:Tensor, # class scores [C]
     truth:int, # true label
     name, # label -> its name
-    most:int=5, # classes shown
 ):
-    "The highest class scores as bars; the true class carries a check mark"
-    top = scores.topk(min(most, len(scores)))
+    "The five highest class scores as bars; the true class carries a check mark"
+    top = scores.topk(min(5, len(scores)))
     labels = [name(c) + (' ✓' if c == truth else '') for c in top.indices.tolist()]
     ax.barh(labels, top.values.cpu(), color=[MEMORY] + [PALE]*(len(labels) - 1))
     ax.invert_yaxis(); ax.set_xlim(0, 1.02); ax.set_xlabel('share'); ax.grid(axis='y', visible=False)
@@ -241,10 +237,8 @@ def bio_debug_suite(self:PlasticVisualizer,
     n:int=256, # samples of each
 ): # a matplotlib Figure
     "One layer in calm and in storm: who fires, how rates drift, who is mature"
-    _check_layer(self.brain, layer_idx)
-    layer = self.brain.brain[layer_idx]
-    calm, wild = (self._rate(take(data, n)[0], layer_idx) for data in (normal_loader, storm_loader))
-    mature = (layer.maturity > 0).cpu()
+    calm, wild = (firing_rate(*self.winners(take(d, n)[0], layer_idx)).cpu() for d in (normal_loader, storm_loader))
+    mature = (self.brain.brain[layer_idx].maturity > 0).cpu()
     a, b = calm > 0, wild > 0
     title = f'Layer {layer_idx % self.brain.num_layers} in calm and in storm'
     title += f': {overlap(a, b):.0%} of the neurons that fire are shared'
@@ -255,17 +249,14 @@ def bio_debug_suite(self:PlasticVisualizer,
     _draw_groups(ax['D'], a, b, mature)
     return fig
 
-# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_rate
+# %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-winners
 @patch
-def _rate(self:PlasticVisualizer, x, i):
-    "Firing rates [H] of layer `i` on inputs `x`"
-    idx, _ = layer_codes(self.brain, self.brain.features(self.look(x)))[0][i]
-    return firing_rate(idx, self.brain.brain[i].hidden_dim).cpu()
-
-def _check_layer(brain, i):
-    "Raise `ValueError` if `brain` has no layer `i`"
-    n = brain.num_layers
-    if not -n <= i < n: raise ValueError(f'layer_idx: expected a layer of {n}, got {i}')
+def winners(self:PlasticVisualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
+    "Who fires in a layer"
+    n = self.brain.num_layers
+    if not -n <= layer_idx < n: raise ValueError(f'layer_idx: expected a layer of {n}, got {layer_idx}')
+    codes, _ = layer_codes(self.brain, self.brain.features(self.look(x)))
+    return codes[layer_idx][0], self.brain.brain[layer_idx].hidden_dim
 
 # %% ../nbs/07_visualizer.ipynb #_draw_who
 def _draw_who(ax, calm, wild):
@@ -584,13 +575,6 @@ def winners(self:Visualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neuro
     raise NotImplementedError
 
 @patch
-def winners(self:PlasticVisualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
-    "Who fires in a layer"
-    _check_layer(self.brain, layer_idx)
-    codes, _ = layer_codes(self.brain, self.brain.features(self.look(x)))
-    return codes[layer_idx][0], self.brain.brain[layer_idx].hidden_dim
-
-@patch
 def winners(self:TriarchicVisualizer, x:Tensor, layer_idx:int=0): # (winners [B,k], neurons H)
     "Who fires in the base"
     return self.brain.encode(self.look(x))[0], self.brain.hidden_size
@@ -727,9 +711,7 @@ def favourites(
 )->Tensor: # [H], -1 for neurons that never fire
     "The class each neuron fires for most often"
     idx, _ = k_winners(F.normalize(x, dim=1) @ W.T, min(k, len(W)))
-    counts = torch.zeros(int(y.max()) + 1, len(W))
-    at = y.cpu().repeat_interleave(idx.shape[1]), idx.flatten().cpu()
-    counts.index_put_(at, torch.ones(idx.numel()), accumulate=True)
+    counts = class_firings(idx, y, len(W), int(y.max()) + 1)
     return torch.where(counts.sum(0) > 0, counts.argmax(0), -1)
 
 # %% ../nbs/07_visualizer.ipynb #NeuronWatch
@@ -771,13 +753,8 @@ def look(self:NeuronWatch):
 def _look(self:NeuronWatch):
     "Keep each layer's directions (64 of their axes) and the class each neuron fires for"
     f = self.brain.features(self.x.to(self.brain.device))
-    pairs = zip(directions(self.brain), self._winners())
-    self._then = [(W[:, :64].clone(), favourites(W, f, self.y, k)) for W, k in pairs]
-
-@patch
-def _winners(self:NeuronWatch):
-    "Winners of each layer"
-    return [l.sparsity_k for l in self.brain.brain] if hasattr(self.brain, 'brain') else [self.brain.sparsity_k]
+    pairs = zip(directions(self.brain), getattr(self.brain, 'brain', [self.brain]))
+    self._then = [(W[:, :64].clone(), favourites(W, f, self.y, l.sparsity_k)) for W, l in pairs]
 
 # %% ../nbs/07_visualizer.ipynb #NeuronWatch-plot
 @patch

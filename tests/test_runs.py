@@ -15,9 +15,9 @@ from plasticish.cli import load_run, predict_images, run, save_run
 @pytest.fixture(scope='module', autouse=True)
 def small_brains():
     "Brains whose checkpoints are quickly written"
-    def make(in_dim, classes, device='cpu', precision='auto'): return PlasticBrain(in_dim, 32, 4, 1, 300, 5, len(classes), device=device, readout=ReadoutConfig(n_neurons=64))
+    def make(in_dim, num_classes, device, precision): return PlasticBrain(in_dim, 32, 4, 1, 300, 5, num_classes, device=device, readout=ReadoutConfig(n_neurons=64))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('plasticish.cli.make_brain', make)
+        patch.setattr('plasticish.cli.PlasticBrain', make)
         yield
 
 @pytest.fixture(scope='module')
