@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .base import Brain, ReadoutConfig, TriarchicConfig, VoteConfig, check_config, plastic_settings
 from plasticish.common import (
-    before_change, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
+    before_change, check_count, check_gap, check_labels, check_mode, check_moved, check_number, check_settings,
     check_within, in_bfloat16, in_turn, int8_is_native, log, no_grad, ordinary, whole,
 )
 from plasticish.consolidation import (
@@ -307,10 +307,11 @@ class PlasticBrain(Brain, Rebuild, LayerStack):
         super().__init__()
         vote, readout = plastic_settings(published, vote, readout, moved)
         if num_layers is None: num_layers = 4 if published else 1
-        if sparsity_k == 128 and isinstance(hidden_dim, int): sparsity_k = min(128, hidden_dim)
+        hidden_dim = check_count(hidden_dim, 'hidden_dim')
+        if sparsity_k == 128: sparsity_k = min(128, hidden_dim)
         check_settings(hidden_dim, in_dim=in_dim, hidden_dim=hidden_dim, sparsity_k=sparsity_k, num_layers=num_layers,
                        num_classes=num_classes, lr_brain=lr_brain, power=vote.power, n_neurons=readout.n_neurons,
-                       eval_batch=readout.eval_batch, device=device, eyes=eyes, precision=precision)
+                       eval_batch=readout.eval_batch, device=device, eyes=eyes, precision=precision, seed=seed)
         self.in_dim, self.hidden_dim, self.sparsity_k, self.num_classes = in_dim, hidden_dim, sparsity_k, num_classes
         self.lr_brain, self.enable_neurogenesis, self.published = lr_brain, enable_neurogenesis, published
         self.seed, self.eyes, self.precision = seed, eyes, 'float32' if published else precision
@@ -379,7 +380,8 @@ def new_layer(self:PlasticBrain,
              )->NeuromodulatedBlock:
     "A layer that fits the stack"
     pick = lambda v, default: default if v is None else v
-    layer = NeuromodulatedBlock(self.in_dim, pick(hidden_dim, self.hidden_dim), pick(sparsity_k, self.sparsity_k),
+    H = check_count(pick(hidden_dim, self.hidden_dim), 'hidden_dim')
+    layer = NeuromodulatedBlock(self.in_dim, H, pick(sparsity_k, min(self.sparsity_k, H)),
                                 pick(lr, self.lr_brain), pick(enable_neurogenesis, self.enable_neurogenesis),
                                 self.device, gate=.01 if self.published else 0.,
                                 n_readout_neurons=self.n_readout_neurons, seed=self.seed * 1000 + int(self.created))
@@ -866,11 +868,13 @@ def _load_from_state_dict(self:PlasticBrain, state, prefix, *args):
         layers.append(NeuromodulatedBlock(E.shape[1], len(E), min(self.sparsity_k, len(E)), device=self.device))
         i += 1
     had, has = ([len(l.encoder) for l in stack] for stack in (self.brain, layers))
-    if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, of %s', has, had)
-    self.brain = nn.ModuleList(layers)
+    whole = f'{prefix}created' in state # of a part, what is not there stays
+    if has or whole:
+        if had and had != has: log.warning('layers of %s neurons, as in the state loaded; before, of %s', has, had)
+        self.brain = nn.ModuleList(layers)
     self._drop_caches()
     new = lambda: PlasticBrain(self.in_dim, 1, 1, 0, 1, num_classes=self.num_classes, vote=VoteConfig(power=self.power))
-    complete_(state, prefix, new, ('recent', 'lasting', 'today', 'majority', 'alarm_id', 'recognised'))
+    if whole: complete_(state, prefix, new, ('recent', 'lasting', 'today', 'majority', 'alarm_id', 'recognised'))
     nn.Module._load_from_state_dict(self, state, prefix, *args)
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-_load_from_state_dict

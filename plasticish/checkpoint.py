@@ -11,7 +11,7 @@ import numpy as np, torch
 from torch import Tensor
 from . import __version__
 from plasticish.common import (
-    check_plain, lock_file, read_json, read_plain, write_atomic, write_text_atomic,
+    check_count, check_plain, lock_file, read_json, read_plain, write_atomic, write_text_atomic,
 )
 
 # %% auto #0
@@ -287,6 +287,7 @@ def write_checkpoint(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
     folder, tensors = Path(folder), {}
+    check_count(keep, 'keep')
     check_run(folder, run)
     body = _pack(state, tensors)
     try:
@@ -394,7 +395,9 @@ def describe(
     settings = brain.settings() if hasattr(brain, 'settings') else None
     if settings is None: return None
     versions = dict(plasticish=__version__, torch=str(torch.__version__))
-    return dict(kind=type(brain).__name__, settings=settings, classes=brain.classes, origin=brain.origin,
+    classes = None if brain.classes is None else list(brain.classes)
+    check_names(classes)
+    return dict(kind=type(brain).__name__, settings=settings, classes=classes, origin=brain.origin,
                 eyes=_about_eyes(brain.held_eyes()), versions=versions)
 
 # %% ../nbs/workshop/checkpoint.ipynb #folder_lock
@@ -437,6 +440,7 @@ def save_brain(
     about = describe(brain)
     if about is None: raise TypeError(f'brain: cannot save a {type(brain).__name__} with parts of its own; keep its '
                                       'state_dict() instead')
+    check_count(keep, 'keep')
     with folder_lock(folder):
         if not overwrite: _check_place(folder, brain)
         brain.id = brain.id or new_run_id()

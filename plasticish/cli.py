@@ -35,8 +35,8 @@ from .distributed import process_group, ranks
 from .drawing import CONTEXT, CORE, GREY, MEMORY, TASK, canvas
 from plasticish.eyes import (
     ANIMALS, CIFAR10_CLASSES, PretrainedEyes, VEHICLES, cache_features, cifar10_splits,
-    _files_of, _folders, _test_folder, class_indices, digits_splits, folder_splits, image_files, inverted, only_classes,
-    open_image,
+    _check_on_error, _files_of, _folders, _test_folder, class_indices, digits_splits, folder_splits, image_files,
+    inverted, only_classes, open_image,
 )
 from .history import _bands
 from .training import PhaseConfig, PlasticTrainer, Trainer
@@ -394,6 +394,9 @@ def run(
     "Images, eyes, brain and curriculum from start to end; raises `ValueError` or `CheckpointError`"
     storm = bool(storm_mode) or data != 'folder' if storm is None else storm
     settings = {k: v for k, v in locals().items() if k in _SETTINGS}
+    check_count(seed, 'seed', 0, 2**62)
+    if tensorboard and importlib.util.find_spec('tensorboard') is None:
+        raise ValueError('tensorboard: expected the package of that name, which is not installed')
     trainer, result, hold = prepare_run(settings, device, verbose=verbose, **more)
     with hold: trainer.train(verbose, tensorboard)
     return result
@@ -553,8 +556,11 @@ def plasticish_demo(
     quiet: bool = False,  # neither bars nor the report
 ):
     "Digits 0-4, then 5-9, then a storm of inverted digits: offline, in under a minute"
-    if list_checkpoints(out): raise ValueError(f"out: {out} holds a run; choose another folder (--out)")
+    mine = Path(out)/'.demo'
+    if (found := run_files(out)) and not mine.is_file():
+        raise ValueError(f'out: {out} holds {found[0].name}, which no demo wrote; choose another folder (--out)')
     result = run(seed=seed, cache_dir=Path(out)/'features', verbose=not quiet)
+    write_text_atomic(mine, '')
     save_run(result, out)
     if not quiet: print(f"\n{result}\n\npicture: {Path(out)/'life.png'}")
 
@@ -655,6 +661,14 @@ def _neighbours(why, names):
     return [dict(id=i, label=names[l], phase=p, step=s, distance=round(d, 4), weight=round(w, 4))
             for i, l, p, s, d, w in zip(*columns)]
 
+# %% ../nbs/workshop/cli.ipynb #with_memory
+def with_memory(
+    brain,  # of any kind
+):  # the same
+    "Raise `ValueError` for a brain that keeps no examples"
+    if hasattr(brain, 'memory'): return brain
+    raise ValueError(f'brain: expected a PlasticBrain, got a {type(brain).__name__}, which keeps no examples')
+
 # %% ../nbs/workshop/cli.ipynb #predict_images
 def _open_images(images, eyes, white, on_error):
     "Images as the eyes want them, in batches of (file, image or error)"
@@ -673,7 +687,8 @@ def names_of(
     brain: PlasticBrain,  # with names of its own, or none
 ) -> list:  # str
     "What the classes of a brain are called: their numbers where nobody named them"
-    return brain.classes or [str(c) for c in range(brain.memory.n_classes)]
+    named = brain.classes or []
+    return [*named, *map(str, range(len(named), brain.memory.n_classes))]
 
 def answer_all(
     brain: PlasticBrain,  # what is asked
@@ -683,7 +698,8 @@ def answer_all(
     "What a brain says, in names and plain data"
     f = brain.features(x)
     shares, reasons = brain.answer(f), brain.memory.explain(f, neighbours)
-    names = brain.classes or [str(c) for c in range(max(shares.shape[1], brain.memory.n_classes))]
+    names = names_of(brain)
+    names += map(str, range(len(names), shares.shape[1]))
     return [dict(label=names[s.argmax()], score=s.max().item(), scores=dict(zip(names, s.tolist())),
                  because=_neighbours(why, names)) for s, why in zip(shares, reasons)]
 
@@ -703,7 +719,7 @@ def predict_images(
     "Labels, scores and the memories behind them"
     check_count(neighbours, 'neighbours')
     brain, _, settings = load_run(out, device)
-    eyes, told = _seeing(brain, out), []
+    eyes, told = _seeing(with_memory(brain), out), []
     files = [f for p in images for f in (_files_of(Path(p))[0] if Path(p).is_dir() else [p])]
     if images and not files: raise ValueError(f'images: expected images in {images[0]}, found none')
     for batch in _open_images(files, eyes, settings['white'], on_error):
@@ -739,7 +755,7 @@ def plasticish_predict(
 def stored_as(
     brain: PlasticBrain,  # whose memory is searched
     x: torch.Tensor,  # images or features [B]
-    tolerance: float = .01,  # distance that rounding may make
+    tolerance: float = .01,  # difference that rounding may make, as a share of the distance to the mean of the memory
 ) -> list:  # (row, id, label) of every stored item that is the same picture
     "Which stored items are these pictures, up to rounding"
     m = brain.memory
@@ -747,7 +763,8 @@ def stored_as(
     kept = m.as_kept(brain.features(x))
     _, slots = m.search(kept, 10)
     far = m.values(slots.flatten()).view(*slots.shape, -1) - kept[:, None]  # [B,10,D]
-    rows, at = ((far.norm(dim=2) < tolerance) & (slots >= 0)).nonzero().T
+    spread = (kept - m.values(slice(0, min(m.count, 1000))).mean(0)).norm(dim=1)
+    rows, at = ((far.norm(dim=2) <= tolerance*spread[:, None] + 1e-6) & (slots >= 0)).nonzero().T
     found = slots[rows, at]
     return list(zip(rows.tolist(), m.ids[found].tolist(), m.labels[found].tolist()))
 
@@ -812,10 +829,9 @@ def teach(
     wrong = [(row, i) for row, i, label in same if label != labels[row]]
     known = {row for row, i, label in same if label == labels[row]}
     if wrong: brain.forget(ids=[i for _, i in wrong])
-    new = [row for row in range(len(f)) if row not in known]
+    new, corrected = [row for row in range(len(f)) if row not in known], {row for row, _ in wrong}
     if new: brain.train_step(f[new], torch.tensor([labels[row] for row in new]), mode=mode, phase=phase)
-    corrected = len({row for row, _ in wrong})
-    return dict(learned=len(new) - corrected, corrected=corrected, known=len(known))
+    return dict(learned=len({*new} - corrected), corrected=len(corrected), known=len(known - corrected))
 
 # %% ../nbs/workshop/cli.ipynb #changed
 @contextmanager
@@ -828,6 +844,7 @@ def changing(
     if not Path(out).is_dir(): raise ValueError(f"brain: expected a folder with a brain in {out}, found nothing")
     with folder_lock(out):
         brain, _, settings = load_run(out, device)
+        with_memory(brain)
         told = peek(list_checkpoints(out)[0])
         if 'at' in told and told['at']['phase'] < len(told['phases']):
             raise ValueError(f'brain: the run in {out} is not finished: go on with it first '
@@ -862,6 +879,7 @@ def learn_images(
     progress: bool = False,  # show a bar
 ) -> dict:  # classes: class -> learned, corrected, known; phase; skipped: no images; tests: test pictures left out
     "Teach the brain in a folder more images; raises `ValueError`, and then it is as it was"
+    _check_on_error(on_error)
     pairs, phase, is_test = pictures_of(sources, label), check_text(phase, 'phase') or f'learned {now()}', _of_test(out)
     told, skipped, tests = {}, [], [str(f) for f, _ in pairs if is_test(f)]
     names = {f: n for f, n in random.Random(0).sample(pairs, len(pairs)) if not is_test(f)}
@@ -916,7 +934,7 @@ def ask_images(
 ) -> list:  # a dict per picture, the most telling first: image, label and score of the present answer
     "Which pictures to label; raises `ValueError`"
     brain, _, settings = load_run(out, device)
-    files, eyes = list(_files_in(sources)), _seeing(brain, out)
+    files, eyes = list(_files_in(sources)), _seeing(with_memory(brain), out)
     batches = _open_images(files, eyes, settings['white'], 'tell')
     seen = [(p, x) for b in batches for p, x in b if not isinstance(x, str)]
     if not seen: raise ValueError(f'images: expected images in {sources[0]}, found none')
@@ -998,22 +1016,26 @@ def plasticish_forget(
     why = f'; {given} pictures were given, and what was a test or never learned is not stored' if n < given else ''
     if not quiet: print(json.dumps(dict(forgotten=n)) if format == 'json' else f'{_counted(n, "item")} forgotten{why}')
 
-# %% ../nbs/workshop/cli.ipynb #brain_info
-def brain_info(
-    brain: PlasticBrain,  # of which facts are wanted
-) -> dict:  # plain data
-    "What a brain knows, since when and from where"
-    m, eyes = brain.memory, brain.held_eyes()
-    names = names_of(brain)
+# %% ../nbs/workshop/cli.ipynb #_stored
+def _stored(brain):
+    "What a memory holds, by class and by phase"
+    m, names = brain.memory, names_of(brain)
     counts = torch.bincount(m.labels[:m.count], minlength=len(names)).tolist()
     phases = torch.bincount(m.phases[:m.count] + 1, minlength=len(m.phase_names) + 1).tolist()
-    told = brain.origin or {}
+    return dict(items=m.count, capacity=m.memory_size, classes=dict(zip(names, counts)),
+                phases={n: k for n, k in zip(['', *m.phase_names], phases) if k})
+
+# %% ../nbs/workshop/cli.ipynb #brain_info
+def brain_info(
+    brain,  # of which facts are wanted
+) -> dict:  # plain data
+    "What a brain knows, since when and from where"
+    eyes, told = brain.held_eyes(), brain.origin or {}
+    known = _stored(brain) if hasattr(brain, 'memory') else dict(classes=dict.fromkeys(brain.classes or ()), phases={})
     return dict(
         id=brain.id, begun=told.get('begun'), kind=type(brain).__name__, features=brain.in_dim,
         eyes=None if eyes is None else f"{getattr(eyes, 'model', type(eyes).__name__)}, {getattr(eyes, 'weights', '')}",
-        open=brain.num_classes is None, items=m.count, capacity=m.memory_size, alarm=brain.alarm,
-        classes=dict(zip(names, counts)),
-        phases={n: k for n, k in zip(['', *m.phase_names], phases) if k},
+        open=brain.num_classes is None, alarm=brain.alarm, **known,
         experts=[dict(e, weight=round(e['weight'], 4)) for e in brain.experts()],
         changes=brain.changes(), log=told.get('log', []))
 

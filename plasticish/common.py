@@ -318,7 +318,8 @@ MAX_JSON = 2**26 # bytes of settings in a state
 def as_bytes(x # plain data
             )->Tensor: # uint8 [n]
     "JSON in a tensor, so that a state dict can hold it"
-    return torch.tensor(list(json.dumps(x).encode()), dtype=torch.uint8, device='cpu')
+    plain = json.dumps(x, default=lambda v: v.item()) # NumPy's numbers
+    return torch.tensor(list(plain.encode()), dtype=torch.uint8, device='cpu')
 
 def from_bytes(t:Tensor, # as from as_bytes()
                kind:type # what it must be
@@ -341,6 +342,15 @@ def check_moved(given:dict, # keyword arguments that a constructor does not have
         if not places[name]: raise TypeError(f'{name}: expected no longer, for what it set was removed in 0.4')
         raise TypeError(f'{name}: expected as {places[name].format(name)}, got an argument of its own')
 
+# %% ../nbs/workshop/common.ipynb #check_flag
+def check_flag(
+    v,  # what should be true or false
+    name: str,  # argument name for the error
+) -> bool:
+    "Validate a truth value; raises `TypeError`"
+    if not isinstance(v, bool): raise TypeError(f'{name}: expected True or False, got {v!r}')
+    return v
+
 # %% ../nbs/workshop/common.ipynb #check_settings
 def check_eyes(
     eyes,  # what the caller gave
@@ -356,7 +366,10 @@ _LEAST = dict(num_layers=0, **dict.fromkeys((
 _SPANS:dict[str, Any] = dict(
     dict.fromkeys(('lr', 'lr_brain', 'storm_penalty'), (0, 1)), gate=(), target=(0, 1, True),
     **dict.fromkeys(('power', 'temperature'), (0, math.inf, True)))
-_OTHER:dict[str, Any] = dict(device=check_device, precision=check_precision, eyes=check_eyes)
+_OTHER:dict[str, Any] = dict(
+    device=check_device, precision=check_precision, eyes=check_eyes,
+    enable_neurogenesis=functools.partial(check_flag, name='enable_neurogenesis'),
+    seed=functools.partial(check_count, name='seed', least=0, most=2**53))
 _OPTIONAL = 'num_classes', 'n_readout_neurons', 'temperature'
 
 def check_settings(

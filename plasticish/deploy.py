@@ -350,7 +350,9 @@ def _write(answer, x, file, about):
 def tensors_alone(brain:PlasticBrain|TriarchicBrain,
                   precision:str='float32' # as in export
                  )->nn.Module: # features [B,D] -> what the brain answers [B,C]
-    "The brain as it is now, without the means to learn"
+    "The brain as it is now, without the means to learn; raises `ValueError` for another precision"
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise ValueError(f'precision: expected one of {PRECISIONS}, got {precision!r}')
     if isinstance(brain, PlasticBrain): return PlasticAnswer(brain, precision).eval()
     return TriarchicAnswer(brain, precision).eval()
 
@@ -364,8 +366,6 @@ def export(brain:PlasticBrain|TriarchicBrain,
           )->Path: # of the file
     "One .pt2 file that answers as `brain` does now and needs only PyTorch (Ansel et al. 2024)"
     seen_by, file = _exportable(brain, eyes), _destination(path)
-    if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise ValueError(f'precision: expected one of {PRECISIONS}, got {precision!r}')
     answer = tensors_alone(brain, precision)
     x = torch.rand(2, brain.in_dim if isinstance(brain, PlasticBrain) else brain.in_size)
     n = answer(x).shape[1]
@@ -401,6 +401,7 @@ class TableAnswer(nn.Module):
         u = F.pad(((x - self.shift)/self.unit).float(), (0, 1), value=self.constant)
         shares = self.answer(u).double()
         shares = F.pad(shares, (0, self.order.shape[0] - shares.shape[1]))[:, self.order]
+        shares = shares.where(shares.sum(1, keepdim=True) > 0, 1.)
         return (shares/shares.sum(1, keepdim=True)).float()
 
 # %% ../nbs/workshop/deploy.ipynb #export_rows

@@ -11,7 +11,7 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.docments import docments
 from .brain import PlasticBrain, ReadoutConfig, VoteConfig
-from .common import MAX_GAP, glance_card, in_turn, whole
+from .common import MAX_GAP, check_count, check_number, glance_card, in_turn, whole
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier
 class PlasticClassifier:
@@ -66,6 +66,9 @@ def __repr__(self:PlasticClassifier):
     given = {k: p.default for k, p in inspect.signature(PlasticClassifier).parameters.items()}
     changed = {k: v for k, v in self.get_params().items() if v is not given[k] and v != given[k]}
     return f"PlasticClassifier({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
+
+@patch
+def __sklearn_is_fitted__(self:PlasticClassifier): return hasattr(self, 'brain_')
 
 @patch
 def __sklearn_tags__(self:PlasticClassifier):
@@ -157,7 +160,8 @@ def _standardise_stored(self:PlasticClassifier):
 @patch
 def _newborn(self:PlasticClassifier, D):
     from sklearn.utils import check_random_state
-    H = self.hidden_dim or min(2048, 16*D)
+    H = min(2048, 16*D) if self.hidden_dim is None else check_count(self.hidden_dim, 'hidden_dim')
+    check_number(self.bias, 'bias', 0)
     seed = int(check_random_state(self.random_state).randint(2**31 - 1))
     vote = VoteConfig(power=self.power, temperature=self.temperature, shrinkage=self.shrinkage, repeats=True)
     return PlasticBrain(D, H, min(128, H), self.num_layers, self.memory_size, self.k_neighbors, None,
@@ -180,6 +184,15 @@ def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
     return np.concatenate([known, new[~np.isin(new, known)]])
 
 # %% ../nbs/workshop/estimator.ipynb #row_counts
+def expected_labels(classes # as given by the caller
+                   )->np.ndarray: # [n]
+    "Labels to expect; raises `ValueError` unless they are a list of words, of whole numbers or of truth values"
+    found = np.asarray(classes)
+    plain = found.dtype.kind in 'biuUS' or found.dtype.kind == 'O' and all(isinstance(c, str) for c in found.flat)
+    if found.ndim != 1 or not len(found) or not (plain or found.dtype.kind == 'f' and np.isfinite(found).all()):
+        raise ValueError(f'classes: expected a list of labels of one kind, got {classes!r:.60}')
+    return found
+
 def row_counts(weight, # as given by the caller [n]
                X, # rows [n,D]
                seed:int # of the chances
@@ -197,7 +210,7 @@ def _learn(self:PlasticClassifier, X, y, classes, reset, weight=None):
     if times is not None: X, y = X.repeat(times, 0), y.repeat(times)
     if not len(X): return self
     labels = None if reset else self._labels
-    if classes is not None: labels = in_order_of_appearance(labels, np.asarray(classes), 'classes')
+    if classes is not None: labels = in_order_of_appearance(labels, expected_labels(classes), 'classes')
     labels = in_order_of_appearance(labels, y, whose='of `classes`' if reset else 'before')
     if reset: self._given, self.brain_ = self.get_params(), self._newborn(X.shape[1] + 1)
     self._standardise(X, reset)
@@ -239,11 +252,13 @@ def predict_proba(self:PlasticClassifier,
                   block:int=64 # rows per pass
                  )->np.ndarray: # [n, classes], columns as in `classes_`
     "Share of every class, rows sum to 1"
+    check_count(block, 'block')
     x = self._rows(self._checked(X))
     n, C = len(x), len(self._labels)
     x = torch.cat([x, x[-1:].expand(-n % block, -1)])
     p = torch.cat([self.brain_(b).cpu() for b in x.split(block)])[:n].double()
     p = F.pad(p, (0, C - p.shape[1]))[:, torch.from_numpy(self._order)]
+    p = p.where(p.sum(1, keepdim=True) > 0, 1.) # nothing is stored, and there is no readout: all are as likely
     return (p / p.sum(1, keepdim=True)).numpy()
 
 @patch
@@ -263,7 +278,8 @@ def score(self:PlasticClassifier,
           sample_weight:list|np.ndarray|None=None # of each row [n]
          )->float: # fraction right
     "Accuracy"
-    return float(np.average(self.predict(X) == np.asarray(y), weights=sample_weight))
+    from sklearn.metrics import accuracy_score
+    return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
 
 @patch
 @in_turn
@@ -287,6 +303,7 @@ def forget(self:PlasticClassifier,
     "Unlearn rows or a class, give one of the two; also in mean and deviation, but with `bias=0` the scale stays"
     brain = self._fitted()
     if (ids is None) == (label is None): raise ValueError('forget: expected either ids or label')
+    if not np.isscalar(label) and label is not None: raise ValueError(f'label: expected one class, got {label!r:.60}')
     if label is not None:
         at = np.flatnonzero(self._labels == label)
         if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')

@@ -278,6 +278,9 @@ def _readable(ds):
     return kept
 
 # %% ../nbs/00_eyes.ipynb #image_files
+def _check_on_error(on_error):
+    if on_error not in ('raise', 'skip'): raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
+
 def image_files(
     root,  # folder with one subfolder per class
     transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
@@ -286,7 +289,7 @@ def image_files(
     white: int = 65535,  # 16-bit grey value that becomes white (see open_image)
 ) -> ImageFiles:
     "All images of a class-per-folder tree; `.skipped` lists the files that were skipped"
-    if on_error not in ('raise', 'skip'): raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
+    _check_on_error(on_error)
     if not Path(root).is_dir():
         raise FileNotFoundError(f"data_root: expected a folder of images at {root}, found nothing")
     paths, labels, names, system = _class_files(root, classes)

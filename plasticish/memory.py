@@ -30,7 +30,7 @@ POLICIES = 'ring', 'balanced'
 def _check_settings(bank, device):
     "Refuse settings that cannot work; raises `TypeError` or `ValueError`"
     plain = 'input_dim', 'memory_size', 'k_neighbors', 'num_classes', 'temperature', 'storm_penalty', 'target'
-    check_settings(device=device, **{name: getattr(bank, name) for name in plain})
+    check_settings(device=device, seed=bank.seed, **{name: getattr(bank, name) for name in plain})
     for name, known in dict(policy=POLICIES, storage=STORAGE, index=INDEXES).items():
         v = getattr(bank, name)
         if not isinstance(v, str) or v not in known:

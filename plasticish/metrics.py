@@ -161,13 +161,14 @@ def storm_metrics(
     acc:Iterable[float], # accuracy per step, before, in and after the storm
     start:int, # first step of the storm
     stop:int|None=None, # first step after it; None if it lasts to the end
-    alarms:Iterable[int]=(), # steps at which the brain raised an alarm
+    alarms:Iterable[int]=(), # steps in alarm; or of each step, whether it was one
     clean_before:float|None=None, # clean accuracy before the storm
     clean_after:float|None=None, # clean accuracy after it
     window:int=10, # steps over which accuracy is averaged
 )->dict: # drop, recovery_steps, aftershock, false_alarms, delay; None where unknown or never
     "Drop, steps to make good 90 % of it, aftershock, and the alarms of one storm"
-    acc, alarms = np.asarray(list(acc), dtype=float), np.asarray(list(alarms), dtype=int)
+    acc, alarms = np.asarray(list(acc), dtype=float), np.asarray(list(alarms))
+    alarms = np.flatnonzero(alarms) if alarms.dtype == bool else alarms.astype(int)
     stop = len(acc) if stop is None else stop
     if not 0 < start < stop <= len(acc):
         raise ValueError(f'start and stop should satisfy 0 < start < stop <= {len(acc)}, got {start} and {stop}')

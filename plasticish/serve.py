@@ -16,9 +16,11 @@ from fastcore.basics import patch
 from .checkpoint import check_text, folder_lock
 from plasticish.cli import (
     _counted, _seeing, answer_all, brain_info, class_index, command, load_run, names_of, note, teach,
+    with_memory,
 )
 from plasticish.common import (
-    check_count, check_features, check_number, check_plain, digest, in_turn, log, read_json, write_text_atomic,
+    check_count, check_features, check_mode, check_number, check_plain, digest, in_turn, log, read_json,
+    write_text_atomic,
 )
 from .eyes import open_image
 
@@ -54,7 +56,7 @@ def append(self:Journal,
     x:torch.Tensor, # features [B,D]
     names:list, # class names [B]
     phase:str # under which they are learned
-):
+)->int: # where the line begins
     "Write a batch of lessons and force it to the disk; raises `OSError`"
     features = base64.b64encode(x.float().contiguous().numpy().tobytes()).decode()
     line = json.dumps(dict(n=self.n + 1, names=names, phase=phase, x=features)).encode()
@@ -68,6 +70,15 @@ def append(self:Journal,
             with contextlib.suppress(OSError): f.truncate(start)
             raise
     self.n += 1
+    return start
+
+@patch
+def take_back(self:Journal,
+    start:int # where the last line begins
+):
+    "Cut off the last line"
+    with open(self.path, 'r+b') as f: f.truncate(start)
+    self.n -= 1
 
 # %% ../nbs/workshop/serve.ipynb #Journal-lessons
 @patch
@@ -116,8 +127,13 @@ class Service:
         neighbours:int=3, # memories named with an answer
         max_tickets:int=10_000, # questions whose label may still be told
     ):
-        self.folder, self.save_every, self.save_minutes, self.mode = Path(folder), save_every, save_minutes, mode
-        self.neighbours, self.max_tickets, self.since, self.saved_at = neighbours, max_tickets, 0, time.monotonic()
+        check_mode(mode, auto=True)
+        if not Path(folder).is_dir(): raise ValueError(f'brain: expected a folder, found none at {folder}')
+        counts = dict(save_every=save_every, neighbours=neighbours, max_tickets=max_tickets)
+        self.save_every, self.neighbours, self.max_tickets = (check_count(n, k) for k, n in counts.items())
+        self.folder, self.mode = Path(folder), mode
+        self.save_minutes = check_number(save_minutes, 'save_minutes', 0)
+        self.since, self.saved_at = 0, time.monotonic()
         self.fit_due, self.fit_from, self.calibrated = False, 0., -1
         self.todo, self.tickets = queue.Queue(maxsize=1000), OrderedDict()
         self.right, self.counts, self.begun = deque(maxlen=200), defaultdict(float), time.time()
@@ -136,6 +152,7 @@ class Service:
 def _open(self:Service, device):
     "Load the brain, and learn what the journal holds"
     self.brain, _, self.settings = load_run(self.folder, device)
+    with_memory(self.brain)
     self.journal = Journal(self.folder/'journal.jsonl', (self.brain.origin or {}).get('journal', 0))
     self.journal.replay(self.brain.in_dim, self._learn)
 
@@ -216,8 +233,11 @@ def _teach(self:Service, jobs):
     "Write lessons to the journal, then learn them as one batch"
     phase = f"taught {time.strftime('%Y-%m-%d')}"
     x, names = torch.cat([j['x'] for j in jobs]), [j['label'] for j in jobs]
-    self.journal.append(x, names, phase)
-    done = self._learn(x, names, phase)
+    start = self.journal.append(x, names, phase)
+    try: done = self._learn(x, names, phase)
+    except Exception:
+        self.journal.take_back(start) # what was refused must not be learned after the next start
+        raise
     items = self.brain.memory.count
     return [dict(label=j['label'], items=items, batch=done) for j in jobs]
 

@@ -4,7 +4,7 @@
 
 # %% ../nbs/workshop/sets.ipynb #imports
 from __future__ import annotations
-import csv, gzip
+import csv, gzip, zipfile, zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
@@ -24,7 +24,9 @@ class Stream:
     changes:tuple=() # rows at which the world changes, where it is known
 
     def __post_init__(self):
-        x, y = np.asarray(self.x, np.float32), np.asarray(self.y)
+        x, y = np.asarray(self.x), np.asarray(self.y)
+        if x.dtype.kind not in 'biuf': raise ValueError(f'x: expected real numbers, got {x.dtype}')
+        x = x.astype(np.float32, copy=False)
         if x.ndim != 2 or not len(x) or not np.isfinite(x).all():
             raise ValueError(f'x: expected finite inputs [N,D], got shape {list(x.shape)}')
         if y.shape != x.shape[:1] or y.dtype.kind not in 'iu' or y.min() < 0:
@@ -52,11 +54,14 @@ def _arrays(path, *names):
     "Arrays of an npz file that nobody is trusted to have written; raises with what was expected"
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'root: expected {path.name} in {path.parent.name}/, found none')
-    with np.load(path, allow_pickle=False) as f:
-        if set(names) - set(f.files):
-            raise ValueError(f'{path.name}: expected arrays {", ".join(names)}, got {", ".join(f.files)}')
-        return [f[k] for k in names]
+    try:
+        with np.load(path, allow_pickle=False) as f: found = {k: f[k] for k in f.files if k in names}
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as e:
+        raise ValueError(f'{path.name}: expected an npz file, could not read it ({e})') from None
+    if lost := set(names) - set(found): raise ValueError(f'{path.name}: expected arrays {", ".join(names)}, found no {lost}')
+    return [found[k] for k in names]
 
+# %% ../nbs/workshop/sets.ipynb #read_stream
 def read_stream(
     root, # folder that holds `streams/`
     name:str, # of the file, without .npz
@@ -242,6 +247,7 @@ def read_text(
     x, y = _arrays(path, 'X', 'y')
     with np.load(path, allow_pickle=False) as f: column = next((k for k in ('split', 'fold') if k in f.files), None)
     if column is None: raise ValueError(f'{path.name}: expected an array split or fold')
+    Stream(name, x, y) # raises where they do not fit
     return _cut(x.astype(np.float32), y.astype(np.int64), _is_test(_arrays(path, column)[0], test))
 
 # %% ../nbs/workshop/sets.ipynb #read_tfidf

@@ -13,7 +13,7 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
-    HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_mode, check_moved,
+    HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_flag, check_mode, check_moved,
     check_number, check_settings, check_within, derived, from_bytes, in_bfloat16, in_turn, no_grad, ordinary, renamed,
     whole,
 )
@@ -577,13 +577,14 @@ class NeuromodulatedBlock(HostBuffers):
         super().__init__()
         check_moved(moved, dict(readers='n_readout_neurons=…'))
         check_settings(hidden_dim, in_dim=in_dim, hidden_dim=hidden_dim, sparsity_k=sparsity_k, lr=lr, gate=gate,
-                       n_readout_neurons=n_readout_neurons, device=device)
+                       n_readout_neurons=n_readout_neurons, device=device, enable_neurogenesis=enable_neurogenesis)
         self.in_dim, self.hidden_dim, self.sparsity_k, self.lr = in_dim, hidden_dim, sparsity_k, lr
-        self.enable_neurogenesis, self.frozen, self.seed = enable_neurogenesis, False, seed
+        self.enable_neurogenesis, self.frozen = enable_neurogenesis, False
+        self.seed = check_count(seed, 'seed', 0, 2**63 - 1)
         self.n_readout_neurons = min(n_readout_neurons or hidden_dim, hidden_dim)
         self.frozen_encoder = False # what is read keeps its direction
         self.first_id = 0 # id of the first memory that the readout took in through this layer
-        g = torch.Generator().manual_seed(seed)
+        g = torch.Generator().manual_seed(self.seed)
         E = F.normalize(torch.randn(hidden_dim, in_dim, generator=g, dtype=torch.float32), dim=1)
         self.register_buffer('encoder', E.to(device))
         self.register_buffer('decoder', E.to(device).clone() if gate else None) # None: the encoder serves
@@ -845,7 +846,7 @@ def set_neurogenesis(self:LayerStack,
                      enabled:bool # may idle neurons be recycled?
                     ):
     "Switch neurogenesis on or off in every layer"
-    self.enable_neurogenesis = enabled
+    self.enable_neurogenesis = check_flag(enabled, 'enabled')
     for layer in self.brain: layer.enable_neurogenesis = enabled
 
 # %% ../nbs/01_sparse_layer.ipynb #LayerStack-get_neurogenesis_stats

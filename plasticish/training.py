@@ -102,10 +102,10 @@ def gives_images(loader:Iterable)->bool:
         if _is_map_style(loader):
             ds:Any = loader.dataset
             if not len(ds): return False
-            x = ds[0][0]
-            return isinstance(x, Tensor) and x.ndim == 3
-        first = next(seeded_iter(loader, 0), None)
-    return first is not None and isinstance(first[0], Tensor) and first[0].ndim == 4
+            return _is_tensor(ds[0], 3)
+        return _is_tensor(next(seeded_iter(loader, 0), None), 4)
+
+def _is_tensor(pair, ndim): return isinstance(pair, (tuple, list)) and isinstance(pair[0], Tensor) and pair[0].ndim == ndim
 
 # %% ../nbs/06_trainer.ipynb #_has_key
 def _has_key(fn):
@@ -155,6 +155,7 @@ EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
 class Trainer:
     "Takes a brain through its phases, and records, evaluates, reports and saves on the way"
     series:tuple[str, ...] = ('step', 'epoch', 'phase', 'task_acc', 'alarm', 'eval_acc')
+    verb = '__init__' # what its brain must have to learn
 
     def __init__(self,
         brain, # what learns
@@ -170,6 +171,7 @@ class Trainer:
         save_every:int|None=None, # steps between automatic checkpoints
         save_minutes:float|None=10, # minutes between automatic checkpoints
     ):
+        if not hasattr(brain, self.verb): raise TypeError(f'brain: expected one with {self.verb}, got {brain!r:.40}')
         counts = dict(eval_interval=eval_interval, eval_samples=eval_samples, save_every=save_every)
         _check_settings(device, seed, save_minutes, **counts)
         self.brain, self.phases, self.device = brain, _check_phases(phases), torch.device(device)
@@ -211,7 +213,7 @@ def _check_settings(device, seed, save_minutes, **counts):
         if not ok: raise ValueError(f'{name} should be {what}, got {got!r}')
     for name, v in counts.items():
         need(_is_count(v) or v is None and name != 'eval_interval', name, 'an int of at least 1', v)
-    need(isinstance(seed, int) and not isinstance(seed, bool), 'seed', 'an int', seed)
+    need(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63, 'seed', 'an int from 0', seed)
     late = save_minutes is None or isinstance(save_minutes, (int, float)) and save_minutes >= 0
     need(late, 'save_minutes', 'a number of at least 0, or None', save_minutes)
     try: torch.device(device)
@@ -320,6 +322,11 @@ def _prepare(self:Trainer, progress):
     self.eye_seconds += time.perf_counter() - t
 
 # %% ../nbs/06_trainer.ipynb #_pair
+def _changed(fn, x):
+    "What `transform_fn` makes of a batch; raises `TypeError` if it is no tensor"
+    if isinstance(x := fn(x), Tensor): return x
+    raise TypeError(f'transform_fn: expected one that gives a tensor, got {type(x).__name__}')
+
 def _pair(batch):
     "What a loader gave as two tensors; raises `TypeError` if it is anything else"
     try:
@@ -341,7 +348,7 @@ def _batches(self:Trainer, phase):
     for n, batch in enumerate(seeded_iter(loader, seed, self.at['batch']), self.at['batch']):
         if phase.max_steps and n >= phase.max_steps: return
         x, y = (v.to(self.device) for v in _pair(batch))
-        if todo and phase.transform_fn: x = phase.transform_fn(x)
+        if todo and phase.transform_fn: x = _changed(phase.transform_fn, x)
         yield self._features(x), y
 
 # %% ../nbs/06_trainer.ipynb #Trainer-_features
@@ -605,6 +612,7 @@ def _own_stream(self:Trainer):
 class PlasticTrainer(Trainer):
     "Takes a `PlasticBrain` through its phases"
     series = ('step', 'epoch', 'phase', 'task_acc', 'memory_fill', 'alarm', 'layer_stats', 'eval_acc')
+    verb = 'train_step'
 
 @patch
 def learn(self:PlasticTrainer, x:Tensor, y:Tensor, phase:PhaseConfig)->float: # accuracy before learning
@@ -630,6 +638,7 @@ class TriarchicTrainer(Trainer):
     "Takes a `TriarchicBrain` through its phases, and watches its core and its context apart"
     series = ('step', 'epoch', 'phase', 'task_acc', 'memory_acc', 'context_energy', 'core_energy', 'alarm',
               'n_active_neurons', 'mean_importance', 'eval_acc')
+    verb = 'update_batch'
 
     def __init__(self,
         brain, # a TriarchicBrain
