@@ -160,7 +160,7 @@ def test_surgery(kind, refused):
         for i in (5, -7, 1., '0', True, [0], torch.tensor(0)): refused(f'{name} {i!r}', o, lambda: call(i), arg)
     for arg in ('hidden_dim', 'sparsity_k'):
         for n in BAD_COUNTS: refused(f'add {arg}={n!r}', o, lambda: o.add_layer(**{arg: n}), arg)
-    refused('add a small layer', o, lambda: o.add_layer(hidden_dim=2), 'sparsity_k')
+    refused('add a small layer', o, lambda: o.add_layer(hidden_dim=2, sparsity_k=3), 'sparsity_k')
     for lr in (-1, float('nan'), 'x', 1.5): refused(f'add lr={lr!r}', o, lambda: o.add_layer(lr=lr), 'lr')
     for new in (3, nn.Linear(D, D), NeuromodulatedBlock(D + 1, 8, 2), o.brain[0]): refused(f'replace by {new!r}', o, lambda: o.replace_layer(0, new), 'new')
 
