@@ -755,7 +755,7 @@ def plasticish_predict(
 def stored_as(
     brain: PlasticBrain,  # whose memory is searched
     x: torch.Tensor,  # images or features [B]
-    tolerance: float = .01,  # difference that rounding may make, as a share of the distance to the mean of the memory
+    tolerance: float = .02,  # difference that rounding may make, as a share of the distance to the mean of the memory
 ) -> list:  # (row, id, label) of every stored item that is the same picture
     "Which stored items are these pictures, up to rounding"
     m = brain.memory
