@@ -557,7 +557,7 @@ def plasticish_demo(
 ):
     "Digits 0-4, then 5-9, then a storm of inverted digits: offline, in under a minute"
     mine = Path(out)/'.demo'
-    if (found := run_files(out)) and not mine.is_file():
+    if (found := run_files(out)) and (list_checkpoints(out) or not mine.is_file()):
         raise ValueError(f'out: {out} holds {found[0].name}, which no demo wrote; choose another folder (--out)')
     result = run(seed=seed, cache_dir=Path(out)/'features', verbose=not quiet)
     write_text_atomic(mine, '')

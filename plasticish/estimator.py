@@ -183,7 +183,7 @@ def in_order_of_appearance(known:np.ndarray|None, # labels so far; None: none
         raise ValueError(f'{name}: expected labels like those {whose}, such as {was!r}, got {came!r}')
     return np.concatenate([known, new[~np.isin(new, known)]])
 
-# %% ../nbs/workshop/estimator.ipynb #row_counts
+# %% ../nbs/workshop/estimator.ipynb #expected_labels
 def expected_labels(classes # as given by the caller
                    )->np.ndarray: # [n]
     "Labels to expect; raises `ValueError` unless they are a list of words, of whole numbers or of truth values"
@@ -193,6 +193,7 @@ def expected_labels(classes # as given by the caller
         raise ValueError(f'classes: expected a list of labels of one kind, got {classes!r:.60}')
     return found
 
+# %% ../nbs/workshop/estimator.ipynb #row_counts
 def row_counts(weight, # as given by the caller [n]
                X, # rows [n,D]
                seed:int # of the chances
@@ -303,8 +304,8 @@ def forget(self:PlasticClassifier,
     "Unlearn rows or a class, give one of the two; also in mean and deviation, but with `bias=0` the scale stays"
     brain = self._fitted()
     if (ids is None) == (label is None): raise ValueError('forget: expected either ids or label')
-    if not np.isscalar(label) and label is not None: raise ValueError(f'label: expected one class, got {label!r:.60}')
     if label is not None:
+        if not np.isscalar(label): raise ValueError(f'label: expected one class, got {label!r:.60}')
         at = np.flatnonzero(self._labels == label)
         if not len(at): raise ValueError(f'label: expected one of {self.classes_.tolist()}, got {label!r}')
         label = int(at[0])

@@ -161,7 +161,7 @@ def storm_metrics(
     acc:Iterable[float], # accuracy per step, before, in and after the storm
     start:int, # first step of the storm
     stop:int|None=None, # first step after it; None if it lasts to the end
-    alarms:Iterable[int]=(), # steps in alarm; or of each step, whether it was one
+    alarms:Iterable[int]=(), # steps at which there was an alarm; or of every step, whether there was
     clean_before:float|None=None, # clean accuracy before the storm
     clean_after:float|None=None, # clean accuracy after it
     window:int=10, # steps over which accuracy is averaged

@@ -58,7 +58,8 @@ def _arrays(path, *names):
         with np.load(path, allow_pickle=False) as f: found = {k: f[k] for k in f.files if k in names}
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as e:
         raise ValueError(f'{path.name}: expected an npz file, could not read it ({e})') from None
-    if lost := set(names) - set(found): raise ValueError(f'{path.name}: expected arrays {", ".join(names)}, found no {lost}')
+    if lost := set(names) - set(found):
+        raise ValueError(f'{path.name}: expected arrays {", ".join(names)}, found no {", ".join(lost)}')
     return [found[k] for k in names]
 
 # %% ../nbs/workshop/sets.ipynb #read_stream

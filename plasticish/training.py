@@ -105,7 +105,7 @@ def gives_images(loader:Iterable)->bool:
             return _is_tensor(ds[0], 3)
         return _is_tensor(next(seeded_iter(loader, 0), None), 4)
 
-def _is_tensor(pair, ndim): return isinstance(pair, (tuple, list)) and isinstance(pair[0], Tensor) and pair[0].ndim == ndim
+def _is_tensor(pair, n): return isinstance(pair, (tuple, list)) and isinstance(pair[0], Tensor) and pair[0].ndim == n
 
 # %% ../nbs/06_trainer.ipynb #_has_key
 def _has_key(fn):
@@ -155,7 +155,7 @@ EVENTS = ('phase_start', 'step_end', 'evaluation', 'phase_end')
 class Trainer:
     "Takes a brain through its phases, and records, evaluates, reports and saves on the way"
     series:tuple[str, ...] = ('step', 'epoch', 'phase', 'task_acc', 'alarm', 'eval_acc')
-    verb = '__init__' # what its brain must have to learn
+    verb:str|None = None # the method by which its brain learns
 
     def __init__(self,
         brain, # what learns
@@ -171,7 +171,6 @@ class Trainer:
         save_every:int|None=None, # steps between automatic checkpoints
         save_minutes:float|None=10, # minutes between automatic checkpoints
     ):
-        if not hasattr(brain, self.verb): raise TypeError(f'brain: expected one with {self.verb}, got {brain!r:.40}')
         counts = dict(eval_interval=eval_interval, eval_samples=eval_samples, save_every=save_every)
         _check_settings(device, seed, save_minutes, **counts)
         self.brain, self.phases, self.device = brain, _check_phases(phases), torch.device(device)
@@ -180,7 +179,7 @@ class Trainer:
         self.seed, self.cache_dir, self._eyes = seed, cache_dir, eyes
         self.checkpoint_dir = checkpoint_dir and Path(checkpoint_dir)
         self.save_every, self.save_minutes = save_every, save_minutes
-        _check_able(brain, self.phases, self.eval_loaders)
+        _check_able(brain, self.verb, self.phases, self.eval_loaders)
         _make_ready(brain, eyes, self.device)
         self._begin()
 
@@ -252,8 +251,9 @@ def raised_alarm(
     return None if watch is None else (bool(watch.alarm), float(watch.level))
 
 # %% ../nbs/06_trainer.ipynb #_check_able
-def _check_able(brain, phases, tasks):
-    "Raise `ValueError` if a phase asks for what `brain` cannot do, or for a task that is not among `tasks`"
+def _check_able(brain, verb, phases, tasks):
+    "Raise `TypeError` if `brain` cannot learn, `ValueError` if a phase asks for what is not there"
+    if verb and not hasattr(brain, verb): raise TypeError(f'brain: expected one with {verb}, got {brain!r:.40}')
     able = dict(neurogenesis=hasattr(brain, 'set_neurogenesis'), consolidate_after=hasattr(brain, 'consolidate'),
                 mode=raised_alarm(brain) is not None)
     for p in phases:
@@ -321,12 +321,13 @@ def _prepare(self:Trainer, progress):
         self._test_set(loader, name)
     self.eye_seconds += time.perf_counter() - t
 
-# %% ../nbs/06_trainer.ipynb #_pair
+# %% ../nbs/06_trainer.ipynb #_changed
 def _changed(fn, x):
     "What `transform_fn` makes of a batch; raises `TypeError` if it is no tensor"
     if isinstance(x := fn(x), Tensor): return x
     raise TypeError(f'transform_fn: expected one that gives a tensor, got {type(x).__name__}')
 
+# %% ../nbs/06_trainer.ipynb #_pair
 def _pair(batch):
     "What a loader gave as two tensors; raises `TypeError` if it is anything else"
     try:
