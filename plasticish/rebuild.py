@@ -162,7 +162,8 @@ def _remap(self:Rebuild, fn):
     m.refresh()
     for r, its in self._by_readout(torch.arange(m.count, device=m.labels.device)):
         for b in (r.lateral, r.target, r.rows): before_change(b)
-        for b in (r.lateral, r.target, r.rows, r.counters, r.known): b.zero_()
+        for b in (r.lateral, r.target, r.rows, r.counters[:2], r.known): b.zero_()
+        r.counters[2].clamp_(max=1) # it stays fitted, and its penalty is chosen again
         self._retake(r, its, 1)
     self._replay()
     self._fit_readouts()

@@ -178,8 +178,8 @@ def compare(brain, model, settled):
         sim, slots = m.search(brain.features(QUERIES))
         true, ids, neighbours = model.similar(q), [i.id for i in model.stored], m.ids[slots].tolist()
         np.testing.assert_allclose(sim, -np.sort(-true, 1)[:, :K], atol=.01, err_msg='similarities')
-        for n, row in enumerate(neighbours):
-            np.testing.assert_allclose(true[n][[ids.index(i) for i in row]], sim[n], atol=.01, err_msg='neighbours')
+        off = np.array([np.abs(true[n][[ids.index(i) for i in row]] - sim[n].numpy()).max() for n, row in enumerate(neighbours)])
+        assert off.max() <= .01, 'neighbours' # rounding is magnified where a query is near the mean
         assert float(sim.max()) <= 1
     waiting = brain.storm_readout.young
     brain.flush()
@@ -195,9 +195,9 @@ def compare(brain, model, settled):
         np.testing.assert_allclose(np.pad(r.target, ((0, 0), (0, classes - r.target.shape[1]))), b, atol=1e-4, err_msg=f'target sums, storm {storm}')
         seen = np.repeat([any(i.storm == storm and l in i.layers for i in model.read) for l in model.layers], [len(model.encoders[l]) for l in model.layers])
         assert not lower[~seen].any() and not lower[:, ~seen].any() and not r.target[~seen].any(), 'sums that should be empty are exactly zero'
-    if settled and model.stored: answers(brain, model, q, neighbours, waiting)
+    if settled and model.stored: answers(brain, model, q, neighbours, off, waiting)
 
-def answers(brain, model, q, neighbours, waiting):
+def answers(brain, model, q, neighbours, off, waiting):
     "Vote and scores together, as the brain weighs them"
     C = CLASSES
     shares, storm = model.vote(q, C, neighbours)
@@ -215,9 +215,12 @@ def answers(brain, model, q, neighbours, waiting):
     parts = brain._evidence(torch.nn.functional.normalize(f, dim=1), brain._encode(f, 'inference')[1])[0].numpy()
     C = parts.shape[1]                                    # open labels: classes that have not come yet have no column
     np.testing.assert_allclose(parts[..., 2], score[:, :C], atol=1e-3, err_msg='scores')
-    far, near, read, logs = brain.lasting.weight.tolist() # K neighbours are as many as the near vote has
-    # the logarithm magnifies rounding near 0, so it takes the scores that were compared above
-    pool = np.exp((far + near)*np.log(shares[:, :C] + .01) + read*score[:, :C] + logs*np.log(np.maximum(parts[..., 2], 0) + .01))
+    slack = 1e-5 + np.expm1(2*off/.07)[:, None]           # by how much similarities so far off can move a share
+    for votes in parts[..., :2].transpose(2, 0, 1):       # K neighbours are as many as the near vote has
+        assert (np.abs(np.exp(votes) - .01 - shares[:, :C]) <= slack).all(), 'votes'
+    # weights and logarithms magnify rounding, so the pool takes the votes and scores that were compared above
+    far, near, read, logs = brain.lasting.weight.tolist()
+    pool = np.exp(far*parts[..., 0] + near*parts[..., 1] + read*parts[..., 2] + logs*np.log(np.maximum(parts[..., 2], 0) + .01))
     got = brain._scores(f, 'inference')[2][..., 0].numpy()
     np.testing.assert_allclose(got, pool/pool.sum(1, keepdims=True), atol=1e-4, err_msg='lasting answers')
     np.testing.assert_allclose(brain(QUERIES).sum(1), 1, atol=1e-5, err_msg='shares')
