@@ -281,7 +281,7 @@ def get_stats(self:TriarchicBrain)->dict: # name -> number
 # %% ../nbs/05_brain.ipynb #PlasticBrain
 class PlasticBrain(Brain, Rebuild, LayerStack):
     "Layers that predict and a memory that votes, over frozen eyes; everything is learned in one pass without gradients"
-    lasting_parts = 'vote', 'near vote', 'readout', 'logarithm of the readout'
+    lasting_parts = 'vote', 'near vote', 'readout', 'logarithm of the readout', 'storm readout'
     _calibration:tuple = 0, -1, None # ids given, rows of the last fit, and what sets were calibrated on then
 
     @ordinary
@@ -351,7 +351,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)
     self.storm_readout = PlasticReadout(D, C, wait=1024, device=device) # the readout of storms
-    self.lasting = ExpertPool([.4, .2, 5., 1.], [10., 10., .1, 10.], device=device) # as `lasting_parts`
+    self.lasting = ExpertPool([.4, .2, 5., 1.], [10., 10., .1, 10.], device=device) # as `lasting_parts`; both readouts are one
     self._make_timescales(C, device)
     self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
     self.inputs, self.shift = SequentialAlarm().to(device), InputShift(D, C, device=device)
@@ -503,9 +503,13 @@ def _votes(self:PlasticBrain, u, own=None):
 def _heard(self:PlasticBrain, stormy):
     "How far inputs hear the readouts that forget: while storm items are the last stored [B,1], else 1"
     if stormy is None: return 1.
+    return torch.maximum(stormy.sqrt(), _least_heard(self.recognised)).where(self._in_storm, 1.)
+
+@patch(as_prop=True)
+def _in_storm(self:PlasticBrain):
+    "Is the last item stored one of a storm? bool [1]; [0] while nothing is stored"
     m = self.memory
-    last = m.ids[:m.count].argmax(0, keepdim=True)
-    return torch.maximum(stormy.sqrt(), _least_heard(self.recognised)).where(m.temporary[last], 1.)
+    return m.temporary[:m.count][m.ids[:m.count].topk(min(1, m.count)).indices]
 
 def _least_heard(recognised:Tensor # how stormy the last rows of storms looked, from 0 to 1
                )->Tensor: # from 0 to 1
@@ -744,15 +748,33 @@ def explain(self:PlasticBrain,
     "Which stored items spoke for each answer, and by how much each part preferred it to the next best class"
     f = self.features(x)
     shares, _, answers, _ = self._scores(f, 'inference')
-    if self.has_readout:
-        lasting, *_ = self._evidence(F.normalize(f, dim=1), self._encode(f, 'inference')[1])
-        evidence = torch.cat([lasting, log_shares(answers[..., 1:-1])], 2) # [B,C,4+L]
-    else: evidence = log_shares(answers)
+    evidence, weight = self._told(f, answers) if self.has_readout else (log_shares(answers), self._part_weights())
     two = shares.topk(min(2, shares.shape[1]), dim=1).indices
     said = evidence.gather(1, two[..., None].expand(-1, -1, evidence.shape[2]))
-    gain, names = (said[:, 0] - said[:, -1])*self._part_weights(), [e['name'] for e in self.experts()]
+    gain, names = (said[:, 0] - said[:, -1])*weight, [e['name'] for e in self.experts()]
     return [{**why, 'prediction': int(a), 'parts': dict(zip(names, g.tolist()))}
             for why, a, g in zip(self.memory.explain(f, k), two[:, 0], gain)]
+
+@patch
+def _told(self:PlasticBrain, f, answers):
+    "Evidence of every part [B,C,5+L], the storm readout's apart from the calm one's, and their weights [5+L]"
+    codes = self._encode(f, 'inference')[1]
+    lasting, _, stormy = self._evidence(F.normalize(f, dim=1), codes)
+    storm, C = 0*lasting[..., 2], lasting.shape[1]
+    if stormy is not None and self.storm_readout.fitted:
+        storm = widened(stormy.sqrt()*self.storm_readout(codes), C)*self._readable(C)
+    lasting = torch.cat([lasting, storm[..., None]], 2)
+    lasting[..., 2] -= storm
+    weight = Brain._part_weights(self)
+    return torch.cat([lasting, log_shares(answers[..., 1:-1])], 2), torch.cat([weight[:4], weight[2:3], weight[4:]])
+
+@patch
+def _part_weights(self:PlasticBrain):
+    "As of every brain; in a storm its readout has the share of the readout's weight that its rows gave it last"
+    weight = Brain._part_weights(self)
+    if not self.has_readout: return weight
+    storm = weight[2:3]*self.recognised*self._in_storm.any()
+    return torch.cat([weight[:2], weight[2:3] - storm, weight[3:4], storm, weight[4:]])
 
 # %% ../nbs/05_brain.ipynb #PlasticBrain-predict_set
 @patch

@@ -135,7 +135,7 @@ def bet_wealth(
 # %% ../nbs/03_context.ipynb #SequentialAlarm
 class SequentialAlarm(HostBuffers):
     "Raises an alarm when ranks become small, with a stated rate of false alarms"
-    host_buffers:tuple = 'wealth', 'ending', 'counters', 'events'
+    host_buffers:tuple = 'promise', 'wealth', 'ending', 'counters', 'events'
     threshold = 1. # level from which there is an alarm
 
     @ordinary
@@ -144,13 +144,21 @@ class SequentialAlarm(HostBuffers):
         slack:float=.02, # what the distribution of ranks may differ from uniform
     ):
         super().__init__()
-        check_number(rows, 'rows', 1); check_number(slack, 'slack', 0, .5)
-        self.rows, self.slack = rows, slack
+        self.slack = check_number(slack, 'slack', 0, .5)
         f = lambda *s: torch.zeros(*s, dtype=torch.float64)
+        self.register_buffer('promise', torch.zeros((), dtype=torch.float64)) # see `rows`
+        self.rows = rows
         self.register_buffer('wealth', f(len(BETS)))
         self.register_buffer('ending', f(3)) # in an alarm: evidence of calm, sum of log ranks, rows
         self.register_buffer('counters', torch.zeros(3, dtype=torch.int64)) # rows, alarm?, just lasted?
         self.register_buffer('events', torch.zeros(0, 3, dtype=torch.int64)) # start, end or -1, lasting?
+
+    @property
+    def rows(self)->float:
+        "While nothing changes a false alarm comes after so many rows on average, or later; part of the state"
+        return float(self.promise)
+    @rows.setter
+    def rows(self, n): self.promise.fill_(check_number(n, 'rows', 1))
 
 # %% ../nbs/03_context.ipynb #DriftDetector-alarm
 @patch(as_prop=True)
@@ -317,6 +325,7 @@ def changes(self:SequentialAlarm)->list: # of dicts: start, end (None: it goes o
 def _load_from_state_dict(self:SequentialAlarm, state, prefix, *args):
     if not any(k.startswith(prefix) for k in state): # written before there was one
         state.update({prefix + k: b for k, b in SequentialAlarm().state_dict().items()})
+    state.setdefault(prefix + 'promise', self.promise)
     if prefix + 'events' in state: self.events = torch.zeros_like(state[prefix + 'events'], device='cpu')
     HostBuffers._load_from_state_dict(self, state, prefix, *args)
 
@@ -327,7 +336,8 @@ def validate(self:SequentialAlarm):
         raise ValueError('the record of a drift detector is damaged')
     check_within(self.counters, 0, 2**62, 'counts of a drift detector')
     check_within(self.events, -1, 2**62, 'events of a drift detector')
-    check_within(self.wealth, 0, 1e12, 'wealth of a drift detector')
+    check_within(self.promise, 1, float('inf'), 'rows between false alarms')
+    check_within(self.wealth, 0, 1e308, 'wealth of a drift detector')
     if self.alarm and not len(self.events): raise ValueError('an alarm of a drift detector has no beginning')
 
 # %% ../nbs/03_context.ipynb #DriftDetector-validate
