@@ -145,7 +145,7 @@ TAUGHT = 'CIFAR-10, 5 000 rows', 'CIFAR-10, five storms', 'PACS, domains and cla
 def measure(a, cells, variant, told):
     "The cells of one variant that are not there yet"
     def measured(name, learner, make, compute):
-        if re.search(a.sets, name): cell(cells, dict(set=name, learner=learner, variant=variant, seed=0, code=code_key(make)), partial(compute, make))
+        if re.search(a.sets, name): cell(cells, dict(set=name, learner=variant, part_of=learner, seed=0, code=code_key(make)), partial(compute, make))
     for s in streams(a.data):
         if s.name in FEWER or variant == UNCHANGED or EVERYWHERE in told:
             measured(s.name, 'PlasticClassifier', partial(Classifier, **told), lambda make, s=s: prequential(make, s, 0, 32))
