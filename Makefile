@@ -26,6 +26,7 @@ evidence:  ## every cell of the results pages that is not there yet, and the pag
 	$(RIVER) .ci/peers/river_peers.py $(OUT)$$o; $(CAPYMOA) .ci/peers/capymoa_peers.py $(OUT)$$o; done; wait
 	-$(AVALANCHE) .ci/peers/avalanche_peers.py $(OUT)
 	-$(CAPYMOA) .ci/peers/capymoa_lessons.py $(OUT)
+	-python .ci/peers/alarms.py $(DATA) $(OUT); $(RIVER) .ci/peers/river_alarms.py $(OUT)
 	-for p in $(RIVER) $(CAPYMOA) $(AVALANCHE); do $$p .ci/peers/counts.py $(OUT); done
 	$(MAKE) pages
 
