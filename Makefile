@@ -28,6 +28,7 @@ evidence:  ## every cell of the results pages that is not there yet, and the pag
 	-$(AVALANCHE) .ci/peers/avalanche_peers.py $(OUT)
 	-$(CAPYMOA) .ci/peers/capymoa_lessons.py $(OUT)
 	-python .ci/peers/alarms.py $(DATA) $(OUT); $(RIVER) .ci/peers/river_alarms.py $(OUT)
+	-python .ci/peers/ablate.py $(DATA) $(OUT)
 	-for p in $(RIVER) $(CAPYMOA) $(AVALANCHE); do $$p .ci/peers/counts.py $(OUT); done
 	-$(PAGE) nbs/results/claims.ipynb data # lives that OUT/claims.jsonl lacks: a quarter of an hour
 	$(MAKE) pages
