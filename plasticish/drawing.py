@@ -72,7 +72,7 @@ def layer_color(
 def canvas(
     width:float, # inches
     height:float, # inches
-    mosaic:str|None=None, # as in `Figure.subplot_mosaic`; None for a figure without axes
+    mosaic:str|list|None=None, # as in `Figure.subplot_mosaic`; None for a figure without axes
     title:str=None, # what is seen
     **kwargs, # passed on to `subplot_mosaic`
 ): # (figure, axes by name)
@@ -163,6 +163,52 @@ def draw_input(
         framed(ax, color, 1.6)
     ax.set_title(title, fontsize=9, fontweight='normal', loc='center', color='black' if color == PALE else color)
     return ax
+
+# %% ../nbs/workshop/drawing.ipynb #part_colors
+def part_colors(
+    parts:list, # as from `experts()` of a brain
+)->list: # a colour for each
+    "Votes purple, what else lasts blue, readouts that forget orange (linear grey, hinge red); later ones darker"
+    def kind(p):
+        if p['memory'] is None: return MEMORY if 'vote' in p['name'] else CORE
+        return {'linear': GREY, 'hinge': WRONG}.get(p['name'].split()[0], CONTEXT)
+    kinds, shown = [kind(p) for p in parts], []
+    for i, c in enumerate(kinds):
+        n, before = kinds.count(c), kinds[:i].count(c)
+        shown.append(tint(c)(.5 if n == 1 else .25 + .4*before/(n - 1)))
+    return shown
+
+# %% ../nbs/workshop/drawing.ipynb #draw_weights
+def draw_weights(
+    ax, # axes
+    steps:list, # of every step its accuracy and `experts()` of the brain
+    smooth:int=4, # steps over which accuracy is averaged
+):
+    "How the parts of an answer are weighed along a stream, and how accurate it is"
+    acc, parts, at = [float(a) for a, _ in steps], steps[-1][1], np.arange(1, len(steps) + 1)
+    w = np.array([[p['weight'] for p in experts] for _, experts in steps])
+    look = dict(colors=part_colors(parts), labels=[p['name'] for p in parts], ec='white', lw=.3, alpha=.85)
+    ax.stackplot(at, (w/w.sum(1, keepdims=True)).T, **look)
+    mean = [np.mean(acc[max(0, i - smooth):i]) for i in range(1, len(acc) + 1)]
+    ax.plot(at, mean, color='black', lw=1.4, label=f'accuracy, {smooth} steps')
+    ax.set(xlabel='step', ylim=(0, 1.02), xlim=(1, max(len(steps), 2)))
+
+def weights_page(
+    streams:dict, # by name: of every step its accuracy and `experts()` of the brain
+    smooth:int=4, # steps over which accuracy is averaged
+): # a matplotlib Figure
+    "`draw_weights` of several streams side by side; raises `ValueError` for a stream without steps"
+    if not streams or not all(map(len, streams.values())):
+        raise ValueError('stream: expected a pair (accuracy, experts) for each step, got none')
+    fig, axes = canvas(8, 2.8, [list(streams)], 'Which parts answer', sharey=True)
+    for name, ax in axes.items():
+        draw_weights(ax, streams[name], smooth)
+        ax.set_title(name, fontsize=9)
+    first = next(iter(axes.values()))
+    first.set_ylabel('share of weight, accuracy')
+    handles, names = (shown[::-1] for shown in first.get_legend_handles_labels()) # from top to bottom, as the areas lie
+    fig.legend(handles, names, loc='outside right center', fontsize=8)
+    return fig
 
 # %% ../nbs/workshop/drawing.ipynb #draw_flow
 def draw_flow(

@@ -13,7 +13,7 @@ from torch import Tensor
 from .common import IMAGENET_MEAN, IMAGENET_STD, figure_style, seeded_iter
 from plasticish.drawing import (
     CONTEXT, CORE, GREY, MEMORY, PALE, SKY, TASK, WRONG, _turn, bare, canvas, draw_input, draw_reliability, draw_sheet,
-    framed, layer_color, learner_style, name_ticks, pca_axes, picture, sheet, take, tint, write_cells,
+    framed, layer_color, learner_style, name_ticks, pca_axes, picture, sheet, take, tint, weights_page, write_cells,
 )
 from .eyes import eyes_of
 from .memory import vote_weights
@@ -618,6 +618,16 @@ def plot_reliability(self:Visualizer,
     fig, ax = canvas(4, 3.6, 'A', f'Off by {100*(rows*abs(right - sure)).sum()/rows.sum():.1f} points on average')
     draw_reliability(ax['A'], sure, right)
     return fig
+
+# %% ../nbs/07_visualizer.ipynb #Visualizer-plot_weights
+@patch
+@picture
+def plot_weights(self:Visualizer,
+    stream:list|dict, # of every step its accuracy and `brain.experts()`; several streams by their names
+    smooth:int=4, # steps over which accuracy is averaged
+): # a matplotlib Figure
+    "Shares of weight along a stream (areas) and accuracy (line); raises `ValueError` for a stream without steps"
+    return weights_page(stream if isinstance(stream, dict) else {'': stream}, smooth)
 
 # %% ../nbs/07_visualizer.ipynb #PlasticVisualizer-_memories
 @patch
