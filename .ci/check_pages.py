@@ -2,6 +2,7 @@
 a signature, classes before their methods, a caption and an alternative text for every picture, lines of code that fit, stored outputs without warnings, progress bars, paths of a machine,
 NaN or long decimals, at most 1 MB, links that lead somewhere, anchors of pictures, versions in step, settings of the site, and colours of our own with a contrast of 4.5 to 1.
 Prints what is missing and fails if anything is."""
+import base64
 import configparser
 import json
 import re
@@ -12,8 +13,9 @@ import yaml
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
-SHORT = {'index.ipynb': 80}  # longest visible line of code in characters; longer ones would wrap
+SHORT = {'index.ipynb': 80, 'tutorials': 120}  # longest line of code in characters, by page or folder; the site wraps what is longer
 LONG_NUMBER = re.compile(r'<td>(NaN|-?\d+\.\d{5,})</td>')
+IN_PLAIN = re.compile(r'(?<![\w.])-?\d+\.\d{6,}')
 LEFT_OVER = re.compile(r'/(?:tmp|root|home|Users)/\w|\d+%\||it/s\]|Traceback|\bnan\b|(?<![\w.])-?\d+\.\d{8,}')  # in printed text
 HIDDEN = re.compile(r'^#\| *(hide|default_exp|export|exporti)\s', re.M)
 EARLY = re.compile(r'^#\| *(export|exports|exec_doc)\b', re.M)
@@ -23,6 +25,17 @@ def source(cell): return ''.join(cell['source'])
 
 
 def images(cell): return [o for o in cell.get('outputs', ()) if 'image/png' in o.get('data', {})]
+
+
+def thin(output):
+    "Is a stored picture of less than double density? The page shows it at the width that stands in its metadata"
+    wide = int.from_bytes(base64.b64decode(''.join(output['data']['image/png']))[16:20], 'big')  # where a PNG holds its width
+    return wide < 1.9*output.get('metadata', {}).get('image/png', {}).get('width', wide)
+
+
+def unrounded(number):
+    "Has a number more than four digits, zeros in front not counted?"
+    return len(re.sub(r'^-?0*\.?0*|\.', '', number)) > 4
 
 
 def of_cell(cell):
@@ -35,15 +48,16 @@ def of_cell(cell):
     if '@dataclass' in text and re.search(r'^#\| *export *$', text, re.M): yield 'a dataclass whose fields the site does not explain: export it with exports'
     if images(cell) and not re.search(r'^#\| *fig-alt: *"[^"]{20,}"', text, re.M): yield 'a figure without fig-alt (20 letters at least)'
     if images(cell) and 'fig-cap:' not in text: yield 'a figure without fig-cap'
+    if any(map(thin, images(cell))): yield 'a figure that is not of double density; `python .ci/refresh.py NOTEBOOK` makes it so'
     if text.count('fig-alt:') > 1 or text.count('fig-cap:') > 1: yield 'two captions or alternative texts'
     for o in cell.get('outputs', ()):
         if o.get('name') == 'stderr': yield 'a stored warning; `python .ci/refresh.py NOTEBOOK tidy` drops it'
         data = o.get('data', {})
         printed = ''.join(o.get('text', ())) or ('' if 'text/html' in data else ''.join(data.get('text/plain', ())))
         if left := LEFT_OVER.search(printed): yield f'a stored output shows {printed[max(0, left.start() - 20):left.end() + 20]!r}'
-        for found in LONG_NUMBER.findall(''.join(o.get('data', {}).get('text/html', ''))):
-            if len(re.sub(r'^-?0*\.?0*|\.', '', found)) < 5 and found != 'NaN': continue
-            yield f'a table shows {found}; `python .ci/refresh.py NOTEBOOK tidy` mends it'; break
+        cells = [n for n in LONG_NUMBER.findall(''.join(data.get('text/html', ''))) if n == 'NaN' or unrounded(n)]
+        beside = IN_PLAIN.findall(''.join(data.get('text/plain', ''))) if 'text/html' in data else []  # the text that stands in for a table
+        if left := cells + list(filter(unrounded, beside)): yield f'a table shows {left[0]}; `python .ci/refresh.py NOTEBOOK tidy` mends it'
 
 
 def shown(cell):
@@ -71,11 +85,11 @@ def of_page(cells, page):
         if c['cell_type'] == 'markdown': bare = source(c).strip() if re.fullmatch(r'#+ [^\n]+', source(c).strip()) else None
         elif shown(c) and bare: yield f'{bare!r}: a signature before any prose'; bare = None
     yield from early_methods(cells)
-    limit = SHORT.get(page)
+    limit = SHORT.get(page.name, SHORT.get(page.parent.name))
     if limit:
         for c in cells:
             for line in source(c).split('\n') if c['cell_type'] == 'code' else ():
-                if len(line) > limit: yield f'a line of code with {len(line)} characters (at most {limit}): {line[:50]}…'
+                if len(line) > limit and not line.startswith('#|'): yield f'a line of code with {len(line)} characters (at most {limit}): {line[:50]}…'
 
 
 def links(cells):
@@ -135,7 +149,7 @@ if __name__ == '__main__':
         if '.ipynb_checkpoints' in f.parts: continue
         page, cells = f.relative_to(nbs), json.loads(f.read_text(encoding='utf-8'))['cells']
         if f.stat().st_size > 1_000_000: found.append(f'{page}: {f.stat().st_size/1e6:.1f} MB, more than 1 MB')
-        found += [f'{page}: {what}' for what in of_page(cells, page.name)]
+        found += [f'{page}: {what}' for what in of_page(cells, page)]
         found += [f'{page}: cell {c["id"]}: {what}' for c in cells for what in of_cell(c)]
         found += [f'{page}: broken link {t}' for t in links(cells) if t.split('#')[0] and not (f.parent/t.split('#')[0]).exists()]
         found += [f'{page}: a link to a notebook on GitHub, not to its page: {t}' for c in cells if c['cell_type'] == 'markdown' for t in re.findall(r'\]\((https://github\.com/[^)]+\.ipynb)', source(c))]
