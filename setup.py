@@ -33,7 +33,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=['plasticish', 'plasticish.*']),
     package_data={'plasticish': ['weights/*', '*.mplstyle', 'serve.html']},
     install_requires=shlex.split(cfg.get('requirements', '')),
-    extras_require={extra: shlex.split(cfg.get(f'{extra}_requirements', '')) for extra in ('cpu', 'gpu', 'serve', 'dashboard', 'dev')},
+    extras_require={extra: shlex.split(cfg.get(f'{extra}_requirements', '')) for extra in ('cpu', 'gpu', 'serve', 'dashboard', 'dev', 'site')},
     entry_points={'console_scripts': cfg.get('console_scripts', '').split(),
                   'nbdev': [f'{cfg["lib_path"]}={cfg["lib_path"]}._modidx:d']},
     cmdclass={'sdist': Sdist}, zip_safe=False,

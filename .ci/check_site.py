@@ -1,11 +1,13 @@
 """The site in a browser: contrast, texts of pictures and names of links by axe-core in both themes, and no page wider than its window at 390 and 1280 pixels.
 `python .ci/check_site.py FOLDER` looks at a rendered site, for example Quarto's `_docs`. Without a folder it renders `_proc`, which `.ci/proc_check.py` leaves, by smalldocs, a small renderer of
-Quarto's projects in Python. Needs Chromium and `pip install axe-playwright-python smalldocs`; where one is missing it says so and checks nothing."""
+Quarto's projects in Python. Needs Chromium and `pip install -e '.[site]'`; where one is missing it says so and checks nothing. Each theme has a process of its own."""
 import importlib.util
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -28,25 +30,30 @@ def rendered(place):
     return place/'site/_docs'
 
 
-def looked_at(site):
-    "What is wrong on the pages of a rendered site"
+def looked_at(site, dark):
+    "What is wrong on the pages of a rendered site, in one theme"
+    return list(seen(site, dark))
+
+
+def seen(site, dark):
+    "The same, one by one"
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
         chrome = p.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-gpu'])
-        for dark in False, True:
-            page = chrome.new_page(viewport=dict(width=1280, height=900), color_scheme='dark' if dark else 'light')
-            page.set_default_timeout(120_000)
-            for file in sorted(site.rglob('*.html')):
-                name = file.relative_to(site)
-                page.set_viewport_size(dict(width=1280, height=900))
-                page.goto(file.as_uri(), wait_until='domcontentloaded')
-                page.evaluate(DARK, dark)
-                page.evaluate(Axe().axe_script)
-                yield from (f'{name}, {"dark" if dark else "light"}: {rule}: {html}' for rule, html in page.evaluate(AXE, RULES))
-                for width in () if dark else (1280, 390):
-                    page.set_viewport_size(dict(width=width, height=900))
-                    if (over := page.evaluate(WIDTH)) > 0: yield f'{name}: at {width} pixels {over} too wide'
+        page = chrome.new_page(viewport=dict(width=1280, height=900), color_scheme='dark' if dark else 'light')
+        page.set_default_timeout(120_000)
+        for file in sorted(site.rglob('*.html')):
+            name = file.relative_to(site)
+            page.set_viewport_size(dict(width=1280, height=900))
+            page.goto(file.as_uri(), wait_until='domcontentloaded')
+            page.evaluate(DARK, dark)
+            page.evaluate(Axe().axe_script)
+            rules = RULES[:1] if dark else RULES  # a theme changes colours only
+            yield from (f'{name}, {"dark" if dark else "light"}: {rule}: {html}' for rule, html in page.evaluate(AXE, rules))
+            for width in () if dark else (1280, 390):
+                page.set_viewport_size(dict(width=width, height=900))
+                if (over := page.evaluate(WIDTH)) > 0: yield f'{name}: at {width} pixels {over} too wide'
         chrome.close()
 
 
@@ -54,6 +61,7 @@ if __name__ == '__main__':
     modules = ('axe_playwright_python', 'playwright') + (() if len(sys.argv) > 1 else ('smalldocs',))
     missing = [m for m in modules if not importlib.util.find_spec(m)] + ([] if CHROMIUM else ['chromium'])
     if missing: sys.exit(print('not checked in a browser; missing:', *missing))
-    with tempfile.TemporaryDirectory() as place:
-        found = list(looked_at(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else rendered(Path(place))))
+    with tempfile.TemporaryDirectory() as place, ProcessPoolExecutor(2) as pool:
+        site = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else rendered(Path(place))
+        found = sum(pool.map(partial(looked_at, site), (False, True)), [])
     print('\n'.join(found) or 'ok'); sys.exit(bool(found))
