@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from plasticish.experiments import Arena, digit_halves, lesson
+from plasticish.eyes import FeatureDataset
+from plasticish.rivals import ClassMean
 
 root = Path(__file__).resolve().parent.parent
 
@@ -47,6 +52,28 @@ def test_every_cell_is_computed_once(data, tmp_path):
     before = {f.name: f.read_bytes() for f in out.glob('*.jsonl')}
     compute(data, out, *few)
     assert {f.name: f.read_bytes() for f in out.glob('*.jsonl')} == before
+
+
+def test_peers_are_asked_what_ours_are_asked(tmp_path, monkeypatch):
+    "The storm inverts the low digits only; a class mean is right as often in our lesson as by way of the file that peers read"
+    monkeypatch.syspath_prepend(root/'.ci/peers')
+    import ours
+    import peer
+    def rows(n, storm, seed):
+        y = torch.arange(n) % 10
+        x = torch.eye(10)[y] + .4*torch.randn(n, 10, generator=torch.Generator().manual_seed(seed))
+        return FeatureDataset(1 - x if storm else x, y)
+    features = {f'{d}{k}': rows(n, d, i) for d in ('', 'storm_') for i, (k, n) in enumerate(dict(train=300, valid=100, test=200).items())}
+    arena = Arena(features, digit_halves(storm=True))
+    ours.write_lesson(arena, features, tmp_path/'lessons'/'digits.npz')
+    def learned(x, y, parts, C):
+        learner = ClassMean(x.shape[1], C)
+        learner.partial_fit(x, y)
+        return learner.predict
+    monkeypatch.setattr(sys, 'argv', ['peer', str(tmp_path)])
+    peer.run_lessons({'class mean': learned}, '1', '')
+    theirs = lines(tmp_path/'peers_many.jsonl')[0]['accuracy']
+    assert 20 < theirs < 95 and theirs == pytest.approx(lesson(arena, ClassMean)['accuracy'], abs=1e-4)
 
 
 def test_the_landing_page_gets_the_table_of_all_sets(data, tmp_path):
