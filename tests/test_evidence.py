@@ -83,12 +83,17 @@ def test_the_landing_page_gets_the_table_of_all_sets(data, tmp_path):
     out.mkdir()
     rows('many_classes.jsonl', *[one('a set', *v, s) for v in (('Plastic Brain', 90 + .1), ('kNN', 80.)) for s in (0, 1)])
     rows('drift.jsonl', one('elec2', 'PlasticClassifier', 70.)); rows('peers.jsonl', one('elec2', 'a tree', 80.))
-    cell = dict(cell_type='markdown', id='x', metadata={}, source=['before\n', '<!-- all sets -->\n', 'old\n', '<!-- end of all sets -->\n', 'after'])
+    (out/'by_row').mkdir()
+    rows('by_row/drift.jsonl', one('elec2', 'PlasticClassifier', 71.), one('elec2', 'a line', 60.), one('elec2', 'a line', 99., 1))
+    marks = [f'<!-- {end}{name} -->\n' for name in ('all sets', 'verdict', 'by row', 'verdict by row') for end in ('', 'end of ')]
+    cell = dict(cell_type='markdown', id='x', metadata={}, source=['before\n', marks[0], 'old\n', *marks[1:], 'after'])
     page.write_text(json.dumps(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5)))
     subprocess.run([sys.executable, root/'.ci/peers/table.py', out, page], check=True, env=dict(os.environ, PYTHONPATH=str(root)))
     text = ''.join(json.loads(page.read_text())['cells'][0]['source'])
     assert text.startswith('before') and text.endswith('after') and 'old' not in text
     assert '| a set | 2 | **90.1 ± 0.0** | – | – | 80.0 ± 0.0 kNN | – |' in text and '| elec2 | 1 | – | – | 70.0 | **80.0** a tree | – |' in text
+    assert 'Of 2, one of ours is clearly ahead on 1: a set. The best of ours is clearly behind on 1: elec2 (a tree).' in text
+    assert '| elec2 | 1 | – | – | **71.0** | 60.0 a line |' in text and 'ahead on 1: elec2. The best of ours is clearly behind on 0.' in text
 
 
 def test_a_peer_that_is_not_installed_is_skipped(tmp_path):
