@@ -157,8 +157,13 @@ class SequentialAlarm(HostBuffers):
     def rows(self)->float:
         "While nothing changes a false alarm comes after so many rows on average, or later; part of the state"
         return float(self.promise)
+
     @rows.setter
-    def rows(self, n): self.promise.fill_(check_number(n, 'rows', 1))
+    def rows(self,
+        n:float, # rows, 1 or more
+    ):
+        "Change the rate of false alarms"
+        self.promise.fill_(check_number(n, 'rows', 1))
 
 # %% ../nbs/03_context.ipynb #DriftDetector-alarm
 @patch(as_prop=True)
