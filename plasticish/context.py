@@ -330,7 +330,6 @@ def changes(self:SequentialAlarm)->list: # of dicts: start, end (None: it goes o
 def _load_from_state_dict(self:SequentialAlarm, state, prefix, *args):
     if not any(k.startswith(prefix) for k in state): # written before there was one
         state.update({prefix + k: b for k, b in SequentialAlarm().state_dict().items()})
-    state.setdefault(prefix + 'promise', self.promise)
     if prefix + 'events' in state: self.events = torch.zeros_like(state[prefix + 'events'], device='cpu')
     HostBuffers._load_from_state_dict(self, state, prefix, *args)
 

