@@ -351,7 +351,7 @@ def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)
     self.storm_readout = PlasticReadout(D, C, wait=1024, device=device) # the readout of storms
-    self.lasting = ExpertPool([.4, .2, 5., 1.], [10., 10., .1, 10.], device=device) # as `lasting_parts`; readouts as one
+    self.lasting = ExpertPool([.4, .2, 5., 1.], [10., 10., .1, 10.], device=device) # as `lasting_parts`; readouts: one
     self._make_timescales(C, device)
     self.drift, self.late = DriftDetector(C).to(device), LabelQueue(D, device=device)
     self.inputs, self.shift = SequentialAlarm().to(device), InputShift(D, C, device=device)
