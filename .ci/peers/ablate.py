@@ -10,24 +10,20 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from ours import LESSONS, cell
+from ours import LESSONS, Estimator, cell
 
 from plasticish import base, brain, consolidation, experts, sets
 from plasticish.base import VoteConfig
 from plasticish.brain import PlasticBrain
-from plasticish.estimator import PlasticClassifier
 from plasticish.experiments import Arena, Cells, Plastic, code_key, lesson, prequential
 from plasticish.experts import ExpertPool, Majority
-from plasticish.rivals import Learner
 
 
-class Classifier(Learner):
+class Classifier(Estimator):
     "`PlasticClassifier` with some settings"
     def __init__(self, in_dim, n_classes, seed=0, **settings):
         super().__init__(in_dim, n_classes, seed)
-        self.model = PlasticClassifier(random_state=seed, **settings)
-    def learn(self, x, y): self.model.partial_fit(x.numpy(), y.numpy(), classes=range(self.n_classes))
-    def answer(self, x): return torch.from_numpy(self.model.predict(x.numpy()))
+        self.model.set_params(**settings)
 
 
 def lasting_only(followed):
@@ -100,7 +96,6 @@ def with_retirement(keep_storm):
 
 
 def same(value): return lambda old: value
-ones = lambda old: lambda h, *rest: h.new_ones(h.shape[-1] if rest == () else len(h))
 UNCHANGED, CHANGES = 'as it is', {  # what is changed: (owner, name, old -> new), or settings of the brain
     'always in mode plastic': dict(mode='plastic'),
     'no timescale': [(base.Brain, '_followed', lasting_only)],
@@ -108,8 +103,8 @@ UNCHANGED, CHANGES = 'as it is', {  # what is changed: (owner, name, old -> new)
     'no linear and no hinge readout': [(base.Brain, '_followed', only(lambda i, n, few: not few or i < n - 2))],
     'the pool of timescales alone': [(Majority, 'forward', same(lambda self, answers: answers[..., -1]))],
     'no pool of timescales': [(ExpertPool, 'trust', same(property(lambda self: torch.zeros(()))))],
-    'familiarity is not asked': [(consolidation, 'familiarity', ones)],
-    'shares of classes may fall': [(consolidation, 'still_shown', ones)],
+    'familiarity is not asked': [(consolidation, 'familiarity', same(lambda h, *rest: h.new_ones(len(h))))],
+    'shares of classes may fall': [(consolidation, 'still_shown', same(lambda count: torch.ones_like(count[0])))],
     'no near vote': [(brain, 'lasting_evidence', silent(1))],
     'no vote': [(brain, 'lasting_evidence', silent(0, 1))],
     'no logarithm of the readout': [(m, 'scored_evidence', silent(1)) for m in (brain, experts)],
@@ -137,7 +132,6 @@ def streams(root):
     yield reversed_sine()
 
 
-EVERYWHERE = 'mode'  # other variants are measured on fewer streams
 FEWER = 'elec2', 'outdoor', 'insects_gradual', 'SEA', 'Agrawal', 'moving RBF', 'sine, reversed at a quarter'
 TAUGHT = 'CIFAR-10, 5 000 rows', 'CIFAR-10, five storms', 'PACS, domains and classes', 'NLU'
 
@@ -147,7 +141,7 @@ def measure(a, cells, variant, told):
     def measured(name, learner, make, compute):
         if re.search(a.sets, name): cell(cells, dict(set=name, learner=variant, part_of=learner, seed=0, code=code_key(make)), partial(compute, make))
     for s in streams(a.data):
-        if s.name in FEWER or variant == UNCHANGED or EVERYWHERE in told:
+        if s.name in FEWER or variant == UNCHANGED or 'mode' in told:  # the two modes are compared on all streams
             measured(s.name, 'PlasticClassifier', partial(Classifier, **told), lambda make, s=s: prequential(make, s, 0, 32))
     vote = {k: v for k, v in told.items() if k != 'mode'}
     for name in TAUGHT:
