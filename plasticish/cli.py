@@ -510,7 +510,7 @@ def command(
             given, words = vars(parser.parse_args(argv)), list(map(str, sys.argv[1:] if argv is None else argv))
             try: f(**given)
             except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read on has gone
-            except (ValueError, TypeError, OSError, RuntimeError) as e: _leave(prog, 1, _as_typed(f"{e}", given, words))
+            except (ValueError, TypeError, OSError, RuntimeError, ImportError) as e: _leave(prog, 1, _as_typed(f"{e}", given, words))
             except KeyboardInterrupt: _leave(prog, 130, 'interrupted')
         @functools.wraps(f)
         def run(*args, **kwargs):

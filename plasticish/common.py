@@ -4,8 +4,8 @@
 
 # %% ../nbs/workshop/common.ipynb #imports
 from __future__ import annotations
-import contextlib, contextvars, errno, functools, hashlib, html, json, logging, math, os, pickle, random, secrets
-import signal, stat, sys, threading, weakref
+import contextlib, contextvars, errno, functools, hashlib, html, importlib, json, logging, math, os, pickle
+import random, secrets, signal, stat, sys, threading, weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -350,6 +350,28 @@ def check_flag(
     "Validate a truth value; raises `TypeError`"
     if not isinstance(v, bool): raise TypeError(f'{name}: expected True or False, got {v!r}')
     return v
+
+# %% ../nbs/workshop/common.ipynb #check_path
+def check_path(
+    path,  # what should be the place of a file or folder
+    name: str,  # argument name for the error
+) -> Path:
+    "Validate a path; raises `TypeError`"
+    if isinstance(path, (str, os.PathLike)): return Path(path)
+    raise TypeError(f'{name}: expected a path, got {path!r}')
+
+
+# %% ../nbs/workshop/common.ipynb #vision
+def vision(
+    part: str,  # such as 'transforms.v2'
+):  # the module
+    "A part of torchvision; `ImportError` says what to do where it does not fit torch"
+    try: return importlib.import_module(f'torchvision.{part}')
+    except (ImportError, RuntimeError, AttributeError, OSError) as e:
+        build = ' --index-url https://download.pytorch.org/whl/cpu'*torch.__version__.endswith('+cpu')
+        raise ImportError(f'torchvision: expected one that fits torch {torch.__version__}, could not import it ({e}); '
+                          f'pip install --upgrade --force-reinstall torch torchvision{build}') from e
+
 
 # %% ../nbs/workshop/common.ipynb #check_settings
 def check_eyes(

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, Subset, TensorDataset
 from .common import (
-    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels, check_plain,
-    check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
-    write_atomic, write_text_atomic)
+    IMAGENET_MEAN, IMAGENET_STD, Halving, _check_dense, _check_finite, check_count, check_labels, check_path,
+    check_plain, check_precision, digest, fn_key, in_bfloat16, int8_is_native, lock_file, log, progress_bar, read_plain,
+    vision, write_atomic, write_text_atomic)
 
 # %% auto #0
 __all__ = ['CIFAR10_CLASSES', 'VEHICLES', 'ANIMALS', 'image_transform', 'ImageArray', 'ImageFiles', 'digits_splits',
@@ -33,7 +33,7 @@ def image_transform(
     std=IMAGENET_STD,  # channel standard deviations
 ) -> Callable:  # PIL image or uint8 tensor [..., 3, H, W] -> float32 [..., 3, size, size]
     "Resize, centre-crop, scale to 0–1 and normalise"
-    from torchvision.transforms import v2 # late: it takes longer than torch
+    v2 = vision('transforms.v2')
     return v2.Compose([v2.ToImage(), v2.Resize(size, antialias=True), v2.CenterCrop(size),
                        v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std), v2.ToPureTensor()])
 
@@ -42,8 +42,18 @@ def inverted(
     transform,  # preprocessing of the calm image
 ) -> Callable:
     "The same preprocessing of the colour-inverted image (a storm)"
-    from torchvision.transforms import v2
+    v2 = vision('transforms.v2')
     return v2.Compose([v2.ToImage(), v2.RandomInvert(p=1.), transform])
+
+# %% ../nbs/00_eyes.ipynb #_feature_labels
+def _feature_labels(labels, n):
+    "`labels` as int64 `[n]`; raises `TypeError` or `ValueError`"
+    try: labels = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise TypeError(f"labels: expected integers [N], got {type(labels).__name__} ({e})") from None
+    if labels.shape[:1] != (n,):
+        raise ValueError(f"labels: expected {n} labels, one per row, got shape {list(labels.shape)}")
+    return check_labels(labels if len(labels) else labels.long(), None, n, 'labels')
 
 # %% ../nbs/00_eyes.ipynb #ImageArray
 def _kind(x): return f"{getattr(x, 'dtype', type(x).__name__)} {list(getattr(x, 'shape', []))}"
@@ -60,9 +70,7 @@ class ImageArray(Dataset):
         if not pixels or images.ndim != 4:
             raise TypeError(f'images: expected a uint8 tensor [N, 3, H, W], got {_kind(images)}')
         self.images, self.classes, self.transform = images, list(classes), transform
-        self.labels = torch.as_tensor(labels, dtype=torch.int64)
-        if self.labels.shape != (len(images),):
-            raise ValueError(f'labels: expected {len(images)}, one per image, got shape {list(self.labels.shape)}')
+        self.labels = _feature_labels(labels, len(images))
     def __len__(self): return len(self.images)
     def __getitem__(self, i): return self._look(self.images[i]), self.labels[i].item()
     def __getitems__(self, idx): return list(zip(self._look(self.images[idx]), self.labels[idx].tolist()))
@@ -127,7 +135,7 @@ _SMALL = 2**14  # pixels of an image that is preprocessed together with others
 
 def _row_by_row(transform):
     "Whether `transform` is known to give each image of a batch what it gives it alone"
-    from torchvision.transforms import v2
+    v2 = vision('transforms.v2')
     if isinstance(transform, v2.RandomInvert): return transform.p == 1
     if not isinstance(transform, v2.Compose):
         return isinstance(transform, (v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype, v2.Normalize, v2.ToPureTensor))
@@ -156,7 +164,7 @@ class ImageFiles(Dataset):
     ):
         self.paths, self.classes, self.white = list(paths), list(classes), white
         self.transform, self.skipped = transform, list(skipped)
-        self.labels = torch.as_tensor(labels, dtype=torch.int64)
+        self.labels = _feature_labels(labels, len(self.paths))
     def __len__(self): return len(self.paths)
     def __getitem__(self, i):
         img = open_image(self.paths[i], self.white)
@@ -290,7 +298,7 @@ def image_files(
 ) -> ImageFiles:
     "All images of a class-per-folder tree; `.skipped` lists the files that were skipped"
     _check_on_error(on_error)
-    if not Path(root).is_dir():
+    if not check_path(root, 'root').is_dir():
         raise FileNotFoundError(f"data_root: expected a folder of images at {root}, found nothing")
     paths, labels, names, system = _class_files(root, classes)
     if system: log.warning("skipped %d system files, first %s", len(system), system[0])
@@ -313,7 +321,7 @@ def folder_splits(
     white: int = 65535,  # 16-bit grey value that becomes white (see open_image)
 ) -> dict:  # train, test: ImageFiles
     "Training and test images of any image folder; raises `ValueError` or `FileNotFoundError` that names a folder"
-    root = Path(data_root)
+    root = check_path(data_root, 'data_root')
     if (test := _test_folder(root)) is not None:
         train = image_files(root/'train', transform, on_error, white=white)
         return dict(train=train, test=image_files(test, transform, on_error, train.classes, white))
@@ -331,7 +339,7 @@ VEHICLES, ANIMALS = [0, 1, 8, 9], [2, 3, 4, 5, 6, 7]
 # %% ../nbs/00_eyes.ipynb #_cifar10_arrays
 def _cifar10_arrays(root, transform):
     "CIFAR-10 through torchvision: its extracted folder, else its download"
-    from torchvision.datasets import CIFAR10
+    CIFAR10 = vision('datasets').CIFAR10
     there = (Path(root)/CIFAR10.base_folder).is_dir()
     try: parts = {split: CIFAR10(root, train=split == 'train', download=not there) for split in ('train', 'test')}
     except (OSError, RuntimeError) as e:
@@ -347,7 +355,7 @@ def cifar10_splits(
     transform: Callable|None = None,  # preprocessing, usually `eyes.transform`
 ) -> dict:  # train, test: datasets; source: a sentence saying what was found
     "CIFAR-10 from an image folder, torchvision's folder, or the network; raises `FileNotFoundError`"
-    root = Path(data_root)
+    root = check_path(data_root, 'data_root')
     root = root/'cifar10' if (root/'cifar10/train').is_dir() else root
     if (root/'train').is_dir():
         parts = {s: image_files(root/s, transform, classes=CIFAR10_CLASSES) for s in ('train', 'test')}
@@ -475,8 +483,7 @@ def _drop_classifier(net, name):
 # %% ../nbs/00_eyes.ipynb #_imagenet_state
 def _imagenet_file(name):
     "torchvision's ImageNet weights, and the file that holds them once they are downloaded"
-    from torchvision.models import get_model_weights
-    weights = get_model_weights(name).DEFAULT
+    weights = vision('models').get_model_weights(name).DEFAULT
     return weights, Path(torch.hub.get_dir())/'checkpoints'/Path(weights.url).name
 
 def _imagenet_state(name):
@@ -495,7 +502,7 @@ bundled_path = _package/'weights'/'eyes32.safetensors'
 # %% ../nbs/00_eyes.ipynb #_read_state
 def _read_state(path):
     "A state dict from a .safetensors or .pth file; nothing in it is executed"
-    if not Path(path).is_file():
+    if not check_path(path, 'weights').is_file():
         raise FileNotFoundError(f"weights: expected 'imagenet', 'bundled', None or a file, found no file {path}")
     try:
         if str(path).endswith('.safetensors'): return load_file(path)
@@ -514,10 +521,10 @@ def _random_net(model):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if model == 'small': return SmallResNet()
-        import torchvision
-        if model not in torchvision.models.list_models(torchvision.models):
+        models = vision('models')
+        if model not in models.list_models(models):
             raise ValueError(f"model: expected 'small' or the name of a torchvision classifier, got {model!r}")
-        return torchvision.models.get_model(model, weights=None)
+        return models.get_model(model, weights=None)
 
 def _load_weights(net, state, model, weights):
     "Load `state` into `net`; raises `ValueError` if it does not fit or is not finite"
@@ -643,16 +650,6 @@ def fingerprint(self: PretrainedEyes) -> str:
     weights = (t for _, t in sorted(self.net.state_dict().items()))
     return digest(self.model, repr(self.transform), str(self._dtype), *weights)
 
-# %% ../nbs/00_eyes.ipynb #_feature_labels
-def _feature_labels(labels, n):
-    "`labels` as int64 `[n]`; raises `TypeError` or `ValueError`"
-    try: labels = torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError) as e:
-        raise TypeError(f"labels: expected integers [N], got {type(labels).__name__} ({e})") from None
-    if labels.shape[:1] != (n,):
-        raise ValueError(f"labels: expected {n} labels, one per feature, got shape {list(labels.shape)}")
-    return check_labels(labels if len(labels) else labels.long(), None, n, 'labels')
-
 # %% ../nbs/00_eyes.ipynb #FeatureDataset
 class FeatureDataset(Dataset):
     "Features `[N, D]` with labels `[N]`; indexed by a number or by many at once"
@@ -720,7 +717,7 @@ def data_key(
     if isinstance(data, (np.ndarray, Tensor)) and targets is not None:
         return digest(data, torch.as_tensor(targets), rest)
     pairs = (_image_and_label(ds[i]) for i in range(len(ds)))
-    return digest(*(p for x, y in pairs for p in (torch.as_tensor(x), str(int(y)))))
+    return digest(*(p for x, y in pairs for p in (torch.as_tensor(x), str(int(_feature_labels([y], 1))))))
 
 # %% ../nbs/00_eyes.ipynb #default_cache_dir
 def default_cache_dir() -> Path:
@@ -806,8 +803,9 @@ def _look_at_all(eyes, loader, partial, transform_fn, bar):
     pairs = map(_image_and_label, loader)
     for x, y in pairs if loader.num_workers else _ahead(pairs):
         x = transform_fn(x) if transform_fn else x
+        y = _feature_labels(y, len(x)).numpy()
         f = patient.joined(eyes, x).cpu().float().numpy()
-        with _on_disk(partial.folder): partial.write(f, np.asarray(y))
+        with _on_disk(partial.folder): partial.write(f, y)
         bar.update(len(x))
         if time.monotonic() - last < 5: continue
         with _on_disk(partial.folder): partial.flush()
@@ -854,10 +852,12 @@ def cache_features(
     if len(ds) == 0: raise ValueError("data: expected at least one image, got an empty data set")
     if isinstance(ds, FeatureDataset): return ds
     if not callable(eyes): raise TypeError(f"eyes: expected something callable on images, got {eyes!r}")
+    if transform_fn is not None and not callable(transform_fn):
+        raise TypeError(f"transform_fn: expected something callable on images, or None, got {transform_fn!r}")
     check_count(batch_size, 'batch_size')
-    workers = getattr(data, 'num_workers', 0) if num_workers is None else num_workers
+    workers = getattr(data, 'num_workers', 0) if num_workers is None else check_count(num_workers, 'num_workers', 0)
     eyes_key = eyes.fingerprint() if hasattr(eyes, 'fingerprint') else fn_key(eyes)
-    folder = Path(cache_dir or default_cache_dir())/digest('v1', eyes_key, data_key(ds), fn_key(transform_fn))
+    folder = check_path(cache_dir or default_cache_dir(), 'cache_dir')/digest('v1', eyes_key, data_key(ds), fn_key(transform_fn))
     load = functools.partial(DataLoader, batch_size=batch_size, num_workers=workers,
                              collate_fn=getattr(data, 'collate_fn', None))
     with _on_disk(folder.parent):

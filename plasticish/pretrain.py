@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from .common import check_count, log
+from .common import check_count, log, vision
 from .eyes import IMAGENET_MEAN, IMAGENET_STD, SmallResNet, open_image
 
 # %% auto #0
@@ -85,7 +85,7 @@ def _save_half(net, path):
 # %% ../nbs/workshop/pretrain.ipynb #_normalized
 def _normalized():
     "What brings images [B,3,H,W] of bytes into the range that the eyes expect"
-    from torchvision.transforms import v2
+    v2 = vision('transforms.v2')
     return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
 
 # %% ../nbs/workshop/pretrain.ipynb #train_eyes

@@ -8,7 +8,7 @@ import csv, gzip, zipfile, zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
-from .common import check_count, check_number
+from .common import check_count, check_number, vision
 
 # %% auto #0
 __all__ = ['Stream', 'read_stream', 'sea', 'sine', 'agrawal', 'moving_rbf', 'hyperplane', 'swap_labels', 'class_groups',
@@ -297,7 +297,7 @@ def read_cifar100(
         sheets = {s: [cut_sheet(home/s/f'{c}.jpg') for c in names] for s in ('train', 'test')}
         labels = {s: np.repeat(np.arange(len(v)), [len(t) for t in v]) for s, v in sheets.items()}
         return {s: (np.concatenate(v), labels[s]) for s, v in sheets.items()}, names
-    from torchvision.datasets import CIFAR100
+    CIFAR100 = vision('datasets').CIFAR100
     there = (Path(root)/CIFAR100.base_folder).is_dir()
     try: parts = {s: CIFAR100(root, train=s == 'train', download=not there) for s in ('train', 'test')}
     except (OSError, RuntimeError) as e:

@@ -10,7 +10,7 @@ from small import cloud, difference
 from torch import nn
 
 from plasticish.brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
-from plasticish.eyes import FeatureDataset, PretrainedEyes, cache_features
+from plasticish.eyes import FeatureDataset, PretrainedEyes, cache_features, cifar10_splits, folder_splits, image_files
 from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric
 from plasticish.sparse_layer import PrototypeProjection
 from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer
@@ -201,9 +201,16 @@ def test_feature_sets(refused, tmp_path):
     for what, data in {'None': None, 'a list of nothing': [], 'an iterator': iter([]), 'a number': 3}.items(): refused(f'data {what}', nothing, lambda: cache_features(eyes, data, cache_dir=tmp_path), 'data')
     for n in BAD_COUNTS: refused(f'batch_size {n!r}', nothing, lambda: cache_features(eyes, pictures, cache_dir=tmp_path, batch_size=n), 'batch_size')
     for e in (None, 3): refused(f'eyes {e!r}', nothing, lambda: cache_features(e, pictures, cache_dir=tmp_path), 'eyes')
+    for name, bad in dict(cache_dir=3, transform_fn=3, num_workers='x').items():
+        refused(f'{name}={bad!r}', nothing, lambda: cache_features(eyes, pictures, **{**dict(cache_dir=tmp_path), name: bad}), name)
     (tmp_path/'file').write_text('')
     refused('a file as folder', nothing, lambda: cache_features(eyes, pictures, cache_dir=tmp_path/'file'), 'cache_dir', kinds=(OSError,))
     assert not [p for p in tmp_path.iterdir() if p.name != 'file' and not p.name.endswith('.lock')]
+    for y in (good_y.float(), good_y/2, good_y > 1, good_y[:, None], good_y - 1):
+        for data in (torch.utils.data.TensorDataset(images, y), list(zip(images, y))):
+            with pytest.raises((ValueError, TypeError), match='^labels: expected'): cache_features(eyes, data, cache_dir=tmp_path, progress=False)
+    for f in (folder_splits, image_files, cifar10_splits): refused(f.__name__, nothing, lambda: f(3), 'data_root', 'root')
+    refused('weights', nothing, lambda: PretrainedEyes(weights=3), 'weights')
 
 class Broken(torch.utils.data.IterableDataset):
     "Good batches, then something else"
