@@ -510,7 +510,8 @@ def command(
             given, words = vars(parser.parse_args(argv)), list(map(str, sys.argv[1:] if argv is None else argv))
             try: f(**given)
             except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read on has gone
-            except (ValueError, TypeError, OSError, RuntimeError, ImportError) as e: _leave(prog, 1, _as_typed(f"{e}", given, words))
+            except (ValueError, TypeError, OSError, RuntimeError, ImportError) as e:
+                _leave(prog, 1, _as_typed(f"{e}", given, words))
             except KeyboardInterrupt: _leave(prog, 130, 'interrupted')
         @functools.wraps(f)
         def run(*args, **kwargs):
@@ -1075,7 +1076,7 @@ def plasticish_export(
     if Path(file[0]).exists() and not overwrite:
         raise ValueError(f'file: {file[0]} is there already; choose another name, or replace it (--overwrite)')
     learned, eyes, _ = load_run(brain)
-    path = export(learned, file[0], precision, eyes is not None and not features)
+    path = export(learned, file[0], precision, eyes is not None and not features, overwrite=overwrite)
     if quiet: return
     print(f'{path}: {path.stat().st_size/2**20:.1f} MB; torch.export.load({str(path)!r}).module()(x) gives the share '
           'of each class; its about.json says what x is, and names the classes')

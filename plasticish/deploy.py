@@ -7,6 +7,7 @@ __all__ = ['PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'export']
 
 # %% ../nbs/workshop/deploy.ipynb #imports
 import io, json, os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 import torch, torch.nn.functional as F
@@ -93,7 +94,7 @@ class _RecentAnswer(nn.Module):
         self.encoder = StoredRows(recent.encoder.cpu().clone(), precision)
         names = 'weight', 'known', 'threshold', 'inverse', 'usual'
         kept = dict(zip(names, (recent.weight, recent.known, recent.threshold, *recent._compared)))
-        for name, b in kept.items(): self.register_buffer(name, b.cpu().clone())
+        for name, b in kept.items(): self.register_buffer(name, b.cpu().clone().contiguous())
 
     def forward(self,
                 f:Tensor # features [B,D]
@@ -321,18 +322,20 @@ def _exportable(brain, eyes):
     return found if eyes else None
 
 # %% ../nbs/workshop/deploy.ipynb #_destination
-def _destination(path):
+def _destination(path, overwrite):
     "Where the file goes; raises `TypeError` or `ValueError`"
     if not isinstance(path, (str, os.PathLike)): raise TypeError(f'path: expected a file name, got {path!r}')
     path = Path(path)
     if path.suffix != '.pt2' or path.is_dir():
         raise ValueError(f'path: expected a file name that ends in .pt2, got {path}')
+    if path.exists() and not overwrite:
+        raise ValueError(f'path: {path} is there already; choose another name, or say overwrite=True')
     if not path.parent.is_dir(): raise ValueError(f'path: expected a folder that is there, got {path.parent}')
     return path
 
 def _class_names(classes, n):
     if classes is None: return None
-    if isinstance(classes, str) or not all(isinstance(c, str) for c in classes):
+    if isinstance(classes, str) or not isinstance(classes, Iterable) or not all(isinstance(c, str) for c in classes):
         raise TypeError(f'classes: expected a list of names, got {classes!r}')
     if len(classes) != n: raise ValueError(f'classes: expected {n} names, one for each class, got {len(classes)}')
     return list(classes)
@@ -362,10 +365,11 @@ def export(brain:PlasticBrain|TriarchicBrain,
            path:str|Path, # of the file, ending in .pt2
            precision:str='float32', # of keys, directions and the eyes' weights: float32, float16 or int8
            eyes:bool=False, # take images [B,3,S,S], preprocessed by the eyes' `.transform`, not features [B,D]
-           classes:list|None=None # names of the classes, to be kept in the file; None: those of the brain
+           classes:list|None=None, # names of the classes, to be kept in the file; None: those of the brain
+           overwrite:bool=False # replace a file that is there
           )->Path: # of the file
     "One .pt2 file that answers as `brain` does now and needs only PyTorch (Ansel et al. 2024)"
-    seen_by, file = _exportable(brain, eyes), _destination(path)
+    seen_by, file = _exportable(brain, eyes), _destination(path, overwrite)
     answer = tensors_alone(brain, precision)
     x = torch.rand(2, brain.in_dim if isinstance(brain, PlasticBrain) else brain.in_size)
     n = answer(x).shape[1]
@@ -410,11 +414,12 @@ def export_rows(brain:PlasticBrain, # of a classifier of rows
                 path:str|Path, # of the file, ending in .pt2
                 precision:str, # as in export
                 scale:tuple, # shift, unit, constant and order of TableAnswer
-                about:dict # further facts for about.json
+                about:dict, # further facts for about.json
+                overwrite:bool=False # as in export
                )->Path: # of the file
     "One .pt2 file that answers rows as they are, standardised inside"
     _exportable(brain, False)
-    file = _destination(path)
+    file = _destination(path, overwrite)
     answer = TableAnswer(tensors_alone(brain, precision), *scale).eval()
     D = brain.in_dim - 1
     told = dict(brain='PlasticClassifier', precision=precision, torch=torch.__version__, input=f'float32 rows [B,{D}]')

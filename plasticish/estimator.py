@@ -341,7 +341,8 @@ def experts_(self:PlasticClassifier)->list: # of dicts: name, weight, memory in 
 @in_turn
 def export(self:PlasticClassifier,
            path, # of the file, ending in .pt2
-           precision:str='float32' # of keys and directions: float32, float16 or int8
+           precision:str='float32', # of keys and directions: float32, float16 or int8
+           overwrite:bool=False # replace a file that is there
           ): # the Path of the file
     "One file that needs only PyTorch: float32 rows -> the shares of `predict_proba`; about.json lists `classes_`"
     from plasticish.deploy import export_rows
@@ -350,7 +351,7 @@ def export(self:PlasticClassifier,
     scale = shift, unit, self._given['bias']*len(shift)**.5, torch.from_numpy(self._order)
     names = getattr(self, 'feature_names_in_', None)
     about = dict(classes=[str(c) for c in self.classes_], features=None if names is None else list(map(str, names)))
-    return export_rows(brain, path, precision, scale, about)
+    return export_rows(brain, path, precision, scale, about, overwrite)
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-_repr_html_
 @patch

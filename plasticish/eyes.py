@@ -857,7 +857,8 @@ def cache_features(
     check_count(batch_size, 'batch_size')
     workers = getattr(data, 'num_workers', 0) if num_workers is None else check_count(num_workers, 'num_workers', 0)
     eyes_key = eyes.fingerprint() if hasattr(eyes, 'fingerprint') else fn_key(eyes)
-    folder = check_path(cache_dir or default_cache_dir(), 'cache_dir')/digest('v1', eyes_key, data_key(ds), fn_key(transform_fn))
+    key = digest('v1', eyes_key, data_key(ds), fn_key(transform_fn))
+    folder = check_path(cache_dir or default_cache_dir(), 'cache_dir')/key
     load = functools.partial(DataLoader, batch_size=batch_size, num_workers=workers,
                              collate_fn=getattr(data, 'collate_fn', None))
     with _on_disk(folder.parent):

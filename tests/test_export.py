@@ -50,6 +50,7 @@ def seeing():
     brain.train_step(x, y)
     return brain, x
 
+@pytest.mark.filterwarnings('error:No complete tensor')  # torch's, of a tensor that is not contiguous
 def test_files_answer_without_the_library(tmp_path):
     x, (eyed, pictures), (a, b) = cloud(range(6), 1000).features[:], seeing(), (plastic(), triarchic())
     asked = [(export(brain, tmp_path/f'{i}.pt2', precision, **kw), x) for i, (brain, precision, x, kw) in enumerate((
@@ -68,7 +69,8 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
         with open(path, 'wb') as f: f.write(data[:100])
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr('pathlib.Path.write_bytes', full)
-    with pytest.raises(OSError, match='No space'): export(plastic(), file)
+    with pytest.raises(OSError, match='No space'): export(plastic(), file, overwrite=True)
+    with pytest.raises(ValueError, match='^path: .* is there already; .*overwrite=True'): export(plastic(), file)
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
 
 def test_while_another_thread_teaches(tmp_path):

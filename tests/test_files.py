@@ -410,7 +410,7 @@ def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, plan
         else: attempt(lambda: save_run(Written(trainer), folder))
     from plasticish.deploy import export
     PLANTS[plant](tmp_path/'brain.pt2', victim)
-    attempt(lambda: export(learned('plastic'), tmp_path/'brain.pt2'))
+    attempt(lambda: export(learned('plastic'), tmp_path/'brain.pt2', overwrite=True))
     print(f'{plant}: {tried} tried')
 
 class Written:
