@@ -275,7 +275,7 @@ def _check_new(out, overwrite):
     "Refuse a folder that holds a run"
     if not overwrite and (there := run_files(out)):
         raise ValueError(f"out: {out} holds a run already ({there[0].name}): go on with it (--resume), "
-                         "choose another folder (--out), or replace it (--overwrite)")
+                         "choose another folder (--brain), or replace it (--overwrite)")
 
 def _continued(out, settings, files):
     "The id of the run in `out`; raises `ValueError` if it began with other settings, classes or images"
@@ -455,7 +455,7 @@ class _OneName(argparse.RawDescriptionHelpFormatter):
     def _format_action_invocation(self, action):
         if not action.option_strings: return super()._format_action_invocation(action)
         value = '' if action.nargs == 0 else f" {'N' if action.type is int else 'X'}"
-        return action.option_strings[-1 if '--checkpoint' in action.option_strings else 0] + value
+        return action.option_strings[0] + value
     def _get_help_string(self, action):
         plain = action.default in (None, '', False, argparse.SUPPRESS) or not action.option_strings
         return action.help if plain else f'{action.help} [%(default)s]'
@@ -465,6 +465,8 @@ def argument_parser(
     f,  # function with defaults and docments
     prog: str = '',  # what a person typed; '' for its name
     examples: tuple = (),  # command lines
+    rare: tuple|list = (),  # options that help leaves out
+    full: bool = False,  # show these too
 ) -> argparse.ArgumentParser:
     "The command line of a function: defaults make options, the rest takes the remaining words, comments are help"
     about, end = docments(f), 'examples:\n' + '\n'.join(f'  {e}' for e in examples) if examples else None
@@ -473,14 +475,16 @@ def argument_parser(
     words = ' '.join(n.upper() if p.default is p.empty else f'[{n.upper()}]'
                      for n, p in inspect.signature(f).parameters.items() if p.annotation in _WORDS)
     parser.usage = f'%(prog)s [options] {words}'.strip()
+    further = parser.add_argument_group('further options')
+    if rare: parser.add_argument('--help_all', action='help', help='show the further options too')
     for name, p in inspect.signature(f).parameters.items():
         names = [f'--{n}' for n in (name, _ALSO.get(name)) if n]
-        several = '+' if p.default is p.empty else '*'
-        if p.annotation in _WORDS: parser.add_argument(name, nargs=several, help=about[name])
-        elif p.default is False: parser.add_argument(*names, action='store_true', help=about[name])
-        else:
-            parser.add_argument(*names, type=type(p.default), default=p.default, help=about[name], dest=name,
-                                choices=_CHOICES.get(name))
+        if 'brain' in about[name]: names.reverse()  # help and errors say the first
+        said = argparse.SUPPRESS if name in rare and not full else about[name]
+        add = (further if name in rare else parser).add_argument
+        if p.annotation in _WORDS: add(name, nargs='+' if p.default is p.empty else '*', help=said)
+        elif p.default is False: add(*names, action='store_true', help=said)
+        else: add(*names, type=type(p.default), default=p.default, dest=name, choices=_CHOICES.get(name), help=said)
     return parser
 
 # %% ../nbs/workshop/cli.ipynb #_as_typed
@@ -488,16 +492,18 @@ def _leave(prog, code, message):
     print(f'{prog}: {message}', file=sys.stderr)
     sys.exit(code)
 
-def _as_typed(message, given, argv):
+def _as_typed(message, parser, argv):
     "An error that names the argument in the words of the command line"
     name, *rest = message.split(':', 1)
-    other = (_ALSO | dict(data_root='images')).get(name)
-    typed = other and (name not in given or any(a.split('=')[0] == f'--{other}' for a in argv))
-    return ':'.join([other if typed else name, *rest])
+    typed, known = [a.split('=')[0] for a in argv], {a.dest: a.option_strings for a in parser._actions}
+    options = known.get(name) or [f"--{(_ALSO | dict(data_root='images')).get(name, name)}"]
+    return ':'.join([next((o for o in options if o in typed), options[0])[2:], *rest])
+
 
 # %% ../nbs/workshop/cli.ipynb #command
 def command(
     *examples: str,  # command lines that --help ends in
+    rare: str = '',  # options that only --help_all shows
 ):
     "Makes a function a console script of its name; there, errors are one line and an exit code"
     def decorate(f):
@@ -505,13 +511,14 @@ def command(
             prog = prog or f.__name__
             for s in (sys.stdout, sys.stderr):
                 if hasattr(s, 'reconfigure'): s.reconfigure(errors='replace')  # a locale that lacks a character
-            parser = argument_parser(f, prog, examples)
+            words = list(map(str, sys.argv[1:] if argv is None else argv))
+            parser = argument_parser(f, prog, examples, rare.split(), '--help_all' in words)
             parser.error = lambda message: _leave(prog, 2, f'{message} (--help lists what there is)')
-            given, words = vars(parser.parse_args(argv)), list(map(str, sys.argv[1:] if argv is None else argv))
+            given = vars(parser.parse_args(words))
             try: f(**given)
             except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read on has gone
             except (ValueError, TypeError, OSError, RuntimeError, ImportError) as e:
-                _leave(prog, 1, _as_typed(f"{e}", given, words))
+                _leave(prog, 1, _as_typed(f"{e}", parser, words))
             except KeyboardInterrupt: _leave(prog, 130, 'interrupted')
         @functools.wraps(f)
         def run(*args, **kwargs):
@@ -599,7 +606,8 @@ def _run_and_report(given):
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_run
 @command("plasticish run --data folder --data_root photos --phases 'cat,dog;bird' --brain pets",
-         'plasticish run --resume --brain pets')
+         'plasticish run --resume --brain pets',
+         rare='model epochs batch_size seed mode storm_mode no_storm white precision cache_dir save_every tensorboard')
 def plasticish_run(
     data: str = 'digits',  # which images: digits, cifar10, or folder (one subfolder per class)
     data_root: str = './data',  # where they are; CIFAR-10 is downloaded there if it is not
@@ -616,7 +624,7 @@ def plasticish_run(
     white: int = 65535,  # value of a 16-bit grey image that becomes white; 0: from darkest to brightest
     precision: str = 'auto',  # of eyes and brain: auto (bfloat16 if the hardware has it), float32, bfloat16
     device: str = 'auto',  # auto, cpu, cuda
-    out: str = 'plasticish_run',  # folder of the brain: state, report and pictures (also --brain)
+    out: str = 'plasticish_run',  # folder of the brain: state, report and pictures
     cache_dir: str = '',  # folder for features; default: ~/.cache/plasticish
     save_every: int = 200,  # steps between checkpoints
     tensorboard: str = '',  # folder to which curves are written as they come
@@ -733,7 +741,7 @@ def predict_images(
 @command('plasticish predict new.jpg --brain pets', 'plasticish predict *.png --brain pets --format json')
 def plasticish_predict(
     images: list,  # image files, or folders of pictures
-    checkpoint: str = 'plasticish_run',  # folder of the brain (--brain)
+    checkpoint: str = 'plasticish_run',  # folder of the brain
     neighbours: int = 3,  # memories to name for each answer
     as_json: bool = False,  # the same as --format json
     format: str = 'table',  # table, or json with the scores of all classes
@@ -898,7 +906,8 @@ def learn_images(
         total = {k: sum(t[k] for t in told.values()) for k in ('learned', 'corrected')}
         if any(total.values()):
             brain.consolidate()
-            note(brain, f"learned {total['learned']}, corrected {total['corrected']} images, phase {phase}")
+            moved = f", changed the label of {total['corrected']}"*(total['corrected'] > 0)
+            note(brain, f"learned {_counted(total['learned'], 'image')}{moved}, phase {phase}")
     return dict(classes=told, phase=phase if any(total.values()) else None, skipped=skipped, tests=tests)
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_learn
@@ -918,9 +927,9 @@ def plasticish_learn(
     told = learn_images(brain, images, label, phase, mode, on_error, device, not quiet)
     if quiet: return
     if format == 'json': return print(json.dumps(told, indent=1))
-    columns = ['learned', 'corrected', 'known']
+    columns = dict(learned='learned', corrected='label changed', known='known already')
     rows = [[c, *(n[k] for k in columns)] for c, n in sorted(told['classes'].items())]
-    if rows: print(Table(['class', *columns], rows))
+    if rows: print(Table(['class', *columns.values()], rows))
     never = 'test pictures of the run, which it never learns'
     for what, files in (('no images', told['skipped']), (never, told['tests'])):
         if files: print(f"left out, {what}: {files[0]}" + f' and {len(files) - 1} more'*(len(files) > 1))
@@ -1111,7 +1120,7 @@ def plasticish_dashboard(
 ):
     "Open a live page on which a run is watched and steered"
     if importlib.util.find_spec('voila') is None:
-        raise ValueError("dashboard: expected Voilà, found none: pip install 'plasticish[dashboard]'")
+        raise ValueError("dashboard: expected Voilà, found none: pip install '.[dashboard]' in the checkout")
     told = dict(data=data, data_root=str(Path(data_root).resolve()), phases=phases, mode=mode)
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder)/'plasticish.ipynb'

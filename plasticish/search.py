@@ -63,7 +63,7 @@ def faiss_is_there()->bool:
     there = find_spec('faiss') is not None
     if not there:
         log.warning('FAISS is not installed: the memory searches exactly in torch. '
-                    'It comes with plasticish[cpu] or plasticish[gpu]')
+                    "It comes with pip install '.[cpu]' in the checkout, or '.[gpu]'")
     return there
 
 # %% ../nbs/workshop/search.ipynb #piece_width_i
@@ -80,7 +80,7 @@ def train_codebook(x:Tensor, # unit features [B,D]
     "256 typical pieces for each of the D/w places, by k-means; needs FAISS"
     if not faiss_is_there():
         raise ImportError('storage: expected FAISS, which trains the code book of pq; '
-                          'it comes with plasticish[cpu] or plasticish[gpu]')
+                          "it comes with pip install '.[cpu]' in the checkout, or '.[gpu]'")
     import faiss
     w = piece_width(x.shape[1])
     pq = faiss.ProductQuantizer(x.shape[1], x.shape[1] // w, 8)

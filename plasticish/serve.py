@@ -548,7 +548,7 @@ def plasticish_serve(
     if not token and not _is_loopback(host):
         raise ValueError(f'token: expected one (--token) to listen on {host}, where other machines can ask')
     if missing := [name for name in ('fastapi', 'uvicorn') if find_spec(name) is None]:
-        raise ValueError(f"serve: expected {' and '.join(missing)}: pip install 'plasticish[serve]'")
+        raise ValueError(f"serve: expected {' and '.join(missing)}: pip install '.[serve]' in the checkout")
     import uvicorn
     with _bound(host, port) as sock, Service(brain, device, save_every, save_minutes, mode) as service:
         app = make_app(service, token)

@@ -45,7 +45,7 @@ def test_a_run_is_never_overwritten_unless_asked(copied):
         place = tmp/f'only {name}' if name else tmp/'run'
         if name: place.mkdir(); (place/name).write_bytes(before[name])
         held = contents(place)
-        with pytest.raises(ValueError, match='go on with it .--resume.*another folder .--out.*--overwrite'): run(**args, out=place)
+        with pytest.raises(ValueError, match='go on with it .--resume.*another folder .--brain.*--overwrite'): run(**args, out=place)
         assert contents(place) == held
     old = json.loads(before['config.json'])
     run(**args, out=tmp/'run', seed=5, overwrite=True)
