@@ -6,7 +6,7 @@
 __all__ = ['TriarchicConfig', 'VoteConfig', 'ReadoutConfig', 'Brain']
 
 # %% ../nbs/workshop/base.ipynb #imports
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .checkpoint import CheckpointError, read_brain, save_brain
 from plasticish.common import (
-    at_a_glance, check_count, check_labels, check_moved, glance_card, in_turn, load_whole, no_grad, snapshot, whole,
+    at_a_glance, check_count, check_flag, check_labels, check_moved, glance_card, in_turn, load_whole, no_grad,
+    snapshot, whole,
 )
 from .distributed import all_rows, all_sum, check_targets, my_slice, ranks
 from .experts import TODAY, candidates, log_shares, specialist, telling_rows, widened
@@ -78,6 +79,8 @@ def plastic_settings(published, vote, readout, moved # as given to a PlasticBrai
     check_moved(moved, MOVED)
     vote, readout = check_config(vote, VoteConfig, 'vote'), check_config(readout, ReadoutConfig, 'readout')
     if not isinstance(readout.used, bool): raise TypeError(f'readout: expected True or False, got {readout.used!r}')
+    check_flag(vote.repeats, 'repeats')
+    if readout.hebbian is not None: check_flag(readout.hebbian, 'hebbian')
     return (vote.published(), readout.published()) if published else (vote, readout)
 
 # %% ../nbs/workshop/base.ipynb #Brain
@@ -129,6 +132,7 @@ def evaluate(self:Brain,
              loader # gives (images or features, labels); of several processes, each takes its share of every batch
             )->float: # percent right
     "Accuracy over a loader; nothing is learned"
+    if not isinstance(loader, Iterable): raise TypeError(f'loader: expected batches (x, y), got {loader!r}')
     right = total = 0
     for x, y in loader:
         y = check_labels(y, self.num_classes, len(x))[my_slice(len(x))]

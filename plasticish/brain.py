@@ -134,6 +134,7 @@ def _parts(self:TriarchicBrain, base, core):
         else: base = PrototypeProjection(D, H, k, C, precision=self.precision)
     if core is None: core = CoreWeights(H, C) if self.published else PrecisionCore(H, C)
     if not isinstance(base, kind): raise TypeError(f'base: expected a {kind.__name__}, got {type(base).__name__}')
+    if not isinstance(core, nn.Module): raise TypeError(f'core: expected a core such as PrecisionCore, got {core!r}')
     return base, core
 
 # %% ../nbs/05_brain.ipynb #TriarchicBrain-encode
@@ -343,10 +344,14 @@ def _warn_of_idle(self:PlasticBrain):
 def _make_state(self:PlasticBrain, num_layers, device, size, vote):
     D, C = self.in_dim, self.num_classes or 0
     metric = None if vote.shrinkage is None else PlasticMetric(D, C, vote.shrinkage, device=device)
+    if vote.memory is not None and not isinstance(vote.memory, (BankConfig, dict)):
+        raise TypeError(f'memory: expected a BankConfig, a dict of such settings or None, got {vote.memory!r}')
     given = vars(vote.memory) if isinstance(vote.memory, BankConfig) else vote.memory or {}
     settings = dict(temperature=vote.temperature, policy='ring' if self.published else 'balanced') | given
     settings = dict(storage=self._numbers(device) if settings.get('path') is None else 'float32') | settings
     own = {k: settings.pop(k) for k in ('temperature', 'policy') if k in settings}
+    for k in settings.keys() - BankConfig.__annotations__.keys():
+        raise TypeError(f'memory: expected settings of a BankConfig, got {k!r}')
     store = BankConfig(**settings)
     self.memory = EpisodicMemoryBank(D, *size, self.num_classes, device, metric=metric, store=store, **own)
     self.readout = PlasticReadout(D, C, device=device)

@@ -11,7 +11,7 @@ import numpy as np, torch
 from torch import Tensor
 from . import __version__
 from plasticish.common import (
-    check_count, check_plain, lock_file, read_json, read_plain, write_atomic, write_text_atomic,
+    check_count, check_path, check_plain, lock_file, read_json, read_plain, write_atomic, write_text_atomic,
 )
 
 # %% auto #0
@@ -152,7 +152,7 @@ def _serial(path): return int(path.stem.rpartition('-')[2])
 
 def list_checkpoints(folder:str|Path)->list[Path]: # their JSON files
     "Checkpoints in `folder`, newest first"
-    found = [p for p in Path(folder).glob('checkpoint-*.json') if p.stem.rpartition('-')[2].isdigit()]
+    found = [p for p in check_path(folder, 'folder').glob('checkpoint-*.json') if p.stem.rpartition('-')[2].isdigit()]
     return sorted(found, key=_serial, reverse=True)
 
 # %% ../nbs/workshop/checkpoint.ipynb #run_ids
@@ -407,6 +407,7 @@ def folder_lock(
 ):
     "Hold `folder` for this process; raises `CheckpointError` if another one does"
     from filelock import Timeout
+    check_path(folder, 'folder')
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         lock = lock_file(Path(folder)/'.lock', timeout=0, is_singleton=True, thread_local=False).acquire()

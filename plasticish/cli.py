@@ -88,6 +88,7 @@ def run_features(
 # %% ../nbs/workshop/cli.ipynb #parse_phases
 def phase_name(classes: list) -> str:  # such as 'cat, dog'
     "What a phase is called that was given no name: its classes, the first three of many"
+    if classes == ['storm']: return 'storm alone'  # which the phase of inverted images is called
     if len(classes) <= 4: return ', '.join(classes)
     return f"{', '.join(classes[:3])} and {len(classes) - 3} more"
 
@@ -101,6 +102,7 @@ def parse_phases(text: str) -> dict:  # 'home=cat,dog;lion' -> {'home': ['cat', 
     phases = dict(found)
     if not phases or not all(name and classes for name, classes in found) or len(phases) < len(found):
         raise ValueError(f"phases: expected 'class,class;class,…' or 'name=class,class;…', got {text!r}")
+    if 'storm' in phases: raise ValueError("phases: expected another name than 'storm', which inverted images have")
     return phases
 
 # %% ../nbs/workshop/cli.ipynb #_source

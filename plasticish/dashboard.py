@@ -14,7 +14,7 @@ from torch import Tensor
 from .common import figure_style, log
 from .metrics import prequential_accuracy
 from .storms import STORMS
-from .training import gives_images, raised_alarm
+from .training import Trainer, gives_images, raised_alarm
 from .drawing import CONTEXT, CORE, GREY, MEMORY, TASK, WRONG, bare, canvas, preserve_state, sheet
 from .visualization import Visualizer, directions
 
@@ -170,6 +170,7 @@ class Dashboard:
         share:float=.03, # of the time that pictures may take
         live:bool=True, # look at images batch by batch, so that storms fall on pixels; False: use cached features
     ):
+        if not isinstance(trainer, Trainer): raise TypeError(f'trainer: expected a trainer, got {trainer!r}')
         self.trainer, self.brain, self.refresh, self.share = trainer, trainer.brain, refresh, share
         self.names = list(class_names or [])
         self.view = Visualizer(self.brain, class_names=self.names, eyes=None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv, json, math
 from pathlib import Path
 from fastcore.basics import patch
-from .common import at_a_glance, figure_style, glance_card
+from .common import at_a_glance, check_path, figure_style, glance_card
 from .drawing import CONTEXT, CORE, MEMORY, TASK, canvas, name_ticks
 from .metrics import prequential_accuracy
 
@@ -89,7 +89,7 @@ def to_frame(self:TrainingHistory):
 def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
     "Write one line per step"
     rows = self.rows()
-    with open(path, 'w', newline='', encoding='utf-8') as f:
+    with open(check_path(path, 'path'), 'w', newline='', encoding='utf-8') as f:
         out = csv.DictWriter(f, list(dict.fromkeys(k for r in rows for k in r)) or list(self))
         out.writeheader()
         out.writerows(rows)
@@ -99,7 +99,7 @@ def to_csv(self:TrainingHistory, path:str|Path)->Path: # where it was written
 @patch
 def to_json(self:TrainingHistory, path:str|Path)->Path: # where it was written
     "Write the series as they are"
-    Path(path).write_text(json.dumps(self), encoding='utf-8')
+    check_path(path, 'path').write_text(json.dumps(self), encoding='utf-8')
     return Path(path)
 
 # %% ../nbs/workshop/history.ipynb #from_json
@@ -110,7 +110,7 @@ def from_json(cls:TrainingHistory,
     "Read what `to_json` wrote"
     self = cls()
     self.clear()
-    self.update(json.loads(Path(path).read_bytes()))
+    self.update(json.loads(check_path(path, 'path').read_bytes()))
     return self
 
 # %% ../nbs/workshop/history.ipynb #TrainingHistory-to_tensorboard

@@ -14,8 +14,8 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from plasticish.common import (
     MAX_CLASSES, HostBuffers, as_bytes, at_a_glance, before_change, bf16_is_native, check_count, check_features,
-    check_gap, check_moved, check_settings, check_within, from_bytes, glance_card, in_turn, int8_is_native, load_whole,
-    log, no_grad, ordinary, snapshot, untouched_zeros, whole,
+    check_gap, check_moved, check_path, check_settings, check_within, from_bytes, glance_card, in_turn, int8_is_native,
+    load_whole, log, no_grad, ordinary, snapshot, untouched_zeros, whole,
 )
 from .distributed import _gather, all_rows, all_sum, check_rows, check_targets, ranks
 from plasticish.search import (
@@ -35,6 +35,7 @@ def _check_settings(bank, device):
         v = getattr(bank, name)
         if not isinstance(v, str) or v not in known:
             raise ValueError(f'{name}: expected one of {", ".join(known)}, got {v!r}')
+    if bank.path is not None: check_path(bank.path, 'path')
     m = bank.metric
     if m is not None and (not isinstance(m, PlasticMetric) or m.dim != bank.input_dim):
         raise TypeError(f'metric: expected a PlasticMetric of width {bank.input_dim} or None, got {m!r}')

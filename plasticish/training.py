@@ -19,8 +19,8 @@ from plasticish.checkpoint import (
     list_checkpoints, most_bytes, new_run_id, read_checkpoint, write_checkpoint,
 )
 from plasticish.common import (
-    MODES, Halving, Table, check_features, check_labels, fn_key, get_rng_state, log, no_grad, progress_bar,
-    rng_scope, seed_everything, seeded_iter, set_rng_state,
+    MODES, Halving, Table, check_features, check_labels, check_path, fn_key, get_rng_state, log, no_grad,
+    progress_bar, rng_scope, seed_everything, seeded_iter, set_rng_state,
 )
 from .distributed import all_rows, all_sum, any_rank, my_slice, ranks
 from .eyes import FeatureDataset, cache_features, eyes_of
@@ -172,7 +172,8 @@ class Trainer:
         save_minutes:float|None=10, # minutes between automatic checkpoints
     ):
         counts = dict(eval_interval=eval_interval, eval_samples=eval_samples, save_every=save_every)
-        _check_settings(device, seed, save_minutes, **counts)
+        folders = dict(cache_dir=cache_dir, checkpoint_dir=checkpoint_dir)
+        _check_settings(device, seed, save_minutes, folders, **counts)
         self.brain, self.phases, self.device = brain, _check_phases(phases), torch.device(device)
         self.eval_loaders = _check_tasks(eval_loaders)
         self.eval_interval, self.eval_samples = eval_interval, eval_samples
@@ -206,13 +207,15 @@ def _begin(self:Trainer):
     self._fits = {k: Halving(what) for k, what in doing.items()}
 
 # %% ../nbs/06_trainer.ipynb #_check_settings
-def _check_settings(device, seed, save_minutes, **counts):
-    "Raise `ValueError` for a setting of a trainer that cannot work"
+def _check_settings(device, seed, save_minutes, folders, **counts):
+    "Raise `TypeError` or `ValueError` for a setting of a trainer that cannot work"
     def need(ok, name, what, got):
         if not ok: raise ValueError(f'{name} should be {what}, got {got!r}')
     for name, v in counts.items():
         need(_is_count(v) or v is None and name != 'eval_interval', name, 'an int of at least 1', v)
     need(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63, 'seed', 'an int from 0', seed)
+    for name, v in folders.items():
+        if v is not None: check_path(v, name)
     late = save_minutes is None or isinstance(save_minutes, (int, float)) and save_minutes >= 0
     need(late, 'save_minutes', 'a number of at least 0, or None', save_minutes)
     try: torch.device(device)
@@ -956,6 +959,9 @@ def storm_summary(self:Trainer,
     names = [n['name'] for n in self.phase_log]
     if name not in names[1:]:
         raise ValueError(f'name should be a phase after the first that has run ({", ".join(names[1:])}), got {name!r}')
+    if (n := names[1:].count(name)) > 1:
+        raise ValueError(f'name should be that of one phase, got {name!r}, of which there are {n}: '
+                         'give each a name of its own')
     i, starts = names.index(name, 1), [*(n['first_step'] for n in self.phase_log), self.at['step']]
     clean = sorted({t for j in range(i) if (t := self.task_of(j))})
     alarms = self.history.alarm_starts() if alarms is None else alarms

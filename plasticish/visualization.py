@@ -30,6 +30,7 @@ def denormalize_imagenet(
     x:Tensor, # images [...,3,H,W], normalised with ImageNet's mean and standard deviation
 )->Tensor: # pixels in 0–1, same shape
     "Undo ImageNet's normalisation; raises `ValueError` if `x` has no three channels"
+    if not isinstance(x, Tensor): raise TypeError(f'x: expected images [..., 3, H, W], got {x!r}')
     if x.ndim < 3 or x.shape[-3] != 3: raise ValueError(f'x: expected images [..., 3, H, W], got {list(x.shape)}')
     mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (x*std + mean).clamp(0, 1)
@@ -66,6 +67,7 @@ class Visualizer:
         denormalize:Callable|None=None, # what the eyes see -> pixels in 0–1; None: the eyes' own, else ImageNet's
         gallery:Gallery=None, # where pictures of remembered features are found
     ):
+        if not issubclass(type(brain), torch.nn.Module): raise TypeError(f'brain: expected a brain, got {brain!r}')
         self.brain, self.class_names, self.gallery = brain, class_names, gallery
         self._eyes, self._denormalize = eyes, denormalize
         self.device = torch.device(device) if device is not None else brain.device

@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from small import cloud, difference
 from torch import nn
 
+from plasticish.base import ReadoutConfig, TriarchicConfig, VoteConfig
 from plasticish.brain import NeuromodulatedBlock, PlasticBrain, TriarchicBrain
+from plasticish.dashboard import Dashboard
 from plasticish.eyes import FeatureDataset, PretrainedEyes, cache_features, cifar10_splits, folder_splits, image_files
+from plasticish.history import TrainingHistory
 from plasticish.memory import BankConfig, EpisodicMemoryBank, PlasticMetric
 from plasticish.sparse_layer import PrototypeProjection
 from plasticish.training import PhaseConfig, PlasticTrainer, TriarchicTrainer
+from plasticish.visualization import PlasticVisualizer
 
 D, C, B = 8, 5, 6
 good_x, good_y = torch.randn(B, D, generator=torch.Generator().manual_seed(1)), torch.arange(B) % C
@@ -187,6 +191,12 @@ def test_constructors(refused):
     bad(PlasticBrain, dict(in_dim=D, hidden_dim=8, sparsity_k=2, memory_size=9), in_dim=BAD_COUNTS, hidden_dim=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 9], num_layers=BAD_COUNTS[1:], memory_size=BAD_COUNTS,
         k_neighbors=BAD_COUNTS, num_classes=BAD_COUNTS, lr_brain=[1.5, *shares], power=[0, *shares], temperature=[0, *shares], shrinkage=[1.5, *shares], readout=shares, n_readout_neurons=BAD_COUNTS, eval_batch=BAD_COUNTS,
         device=['nowhere'], eyes=[3])
+    small = dict(in_dim=D, hidden_dim=8, sparsity_k=2, memory_size=9)
+    for v in (3, 'x', ['x'], dict(colour=3)): refused(f'memory={v!r}', nothing, lambda: PlasticBrain(**small, vote=VoteConfig(memory=v)), 'memory')
+    refused('path', nothing, lambda: PlasticBrain(**small, vote=VoteConfig(memory=dict(path=3))), 'path')
+    refused('repeats', nothing, lambda: PlasticBrain(**small, vote=VoteConfig(repeats='x')), 'repeats')
+    refused('hebbian', nothing, lambda: PlasticBrain(**small, readout=ReadoutConfig(hebbian='x')), 'hebbian')
+    refused('core', nothing, lambda: TriarchicBrain(D, 16, C, 2, parts=TriarchicConfig(core=3)), 'core')
     bad(TriarchicBrain, dict(in_size=D, hidden_size=16, sparsity_k=2), in_size=BAD_COUNTS, hidden_size=BAD_COUNTS, out_size=BAD_COUNTS, sparsity_k=[*BAD_COUNTS, 17], power=[0, *shares], device=['nowhere'], eyes=[3])
 
 def test_feature_sets(refused, tmp_path):
@@ -257,7 +267,12 @@ def test_trainers(refused):
         with pytest.raises(ValueError, match="^phase 'a': data_loader gave no batch"): trainer(o, [PhaseConfig('a', 1, [])]).train(verbose=False)
     ever = PlasticTrainer(plastic(), [PhaseConfig('a', 2, torch.utils.data.DataLoader(Ever(), batch_size=None), max_steps=4)])
     assert ever.train(verbose=False).n_rows == 8
-    for name, values in dict(eval_interval=BAD_COUNTS, eval_samples=BAD_COUNTS, save_every=BAD_COUNTS, save_minutes=[-1, float('nan'), 'x'], seed=[1.5, 'x', None], device=['nowhere'], eyes=[3]).items(): bad(name, values)
+    for name, values in dict(eval_interval=BAD_COUNTS, eval_samples=BAD_COUNTS, save_every=BAD_COUNTS, save_minutes=[-1, float('nan'), 'x'], seed=[1.5, 'x', None], device=['nowhere'], eyes=[3],
+                             checkpoint_dir=[3, b'x', ['x']], cache_dir=[3]).items(): bad(name, values)
+    for call in (o.save, PlasticBrain.load, PlasticTrainer(o, [phase]).save): refused('a folder', o, lambda: call(3), 'folder')
+    for call in (TrainingHistory().to_csv, TrainingHistory().to_json, TrainingHistory.from_json): refused('a file', o, lambda: call(3), 'path')
+    for cls in (PlasticVisualizer, Dashboard): refused(cls.__name__, o, lambda: cls(3), 'brain', 'trainer')
+    refused('evaluate 3', o, lambda: o.evaluate(3), 'loader')
 
 def test_phases(refused):
     loader, nothing = cloud(range(C), 20).loader(), nn.Identity()
