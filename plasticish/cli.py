@@ -758,7 +758,7 @@ def plasticish_predict(
         print(f"{a['image']}: {a['label']} ({100*a['score']:.1f} %)")
         for w in a['because']:
             phase = f"phase {w['phase']}" if w['phase'] else 'no phase'
-            print(f"    memory {w['id']}: {w['label']}, {phase}, step {w['step']}: "
+            print(f"    memory {w['id']}: {w['label']}; {phase}; step {w['step']}: "
                   f"{100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (0 if the same)")
     if bad := [a['error'] for a in told if 'error' in a]: raise ValueError('; '.join(bad))
 
@@ -1060,15 +1060,17 @@ def plasticish_info(
     "What a brain knows, since when and from where"
     told = brain_info(load_run(brain)[0])
     if format == 'json': return print(json.dumps(told, indent=1))
+    said = dict(open='takes new classes', alarm='sees a change now')
     lists = 'classes', 'phases', 'experts', 'changes', 'log'
     for k, v in told.items():
-        if k not in lists: print(f'{k}: {v}')
+        if k not in lists: print(f'{said.get(k, k)}: {v}')
     print(f"\n{Table(['class', 'items'], list(map(list, told['classes'].items())))}")
     if told['phases']: print(f"\n{Table(['phase', 'items'], [[n or '(none)', k] for n, k in told['phases'].items()])}")
     weights = [[e['name'], float(e['weight'])] for e in told['experts']]
     print(f"\n{Table(['part of the answer', 'weight'], weights)}")
-    for what in ('changes', 'log'):
-        if told[what]: print(f"\n{what}:", *(' '.join(map(str, e.values())) for e in told[what][-10:]), sep='\n  ')
+    changes = [list(c.values()) for c in told['changes'][-10:]]
+    if changes: print(f"\n{Table(['change from row', 'to row', 'kind', 'evidence'], changes)}")
+    if told['log']: print('\nlog:', *(' '.join(e.values()) for e in told['log'][-10:]), sep='\n  ')
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_export
 @command('plasticish export pets.pt2 --brain pets',
