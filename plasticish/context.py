@@ -132,6 +132,14 @@ def bet_wealth(
     P = e.cumprod(0)
     return P*(before + torch.cat([torch.ones_like(P[:1]), 1/P[:-1]]).cumsum(0))
 
+def calm_over(
+    p:Tensor, # ranks [B]
+    eps:float, # of the storm
+)->Tensor: # float64 [B]
+    "By how much calm explains each rank better than a storm; 0 where there is no rank"
+    return (-math.log(eps) - (eps - 1)*p.double().log()).nan_to_num(0.)
+
+
 # %% ../nbs/03_context.ipynb #SequentialAlarm
 class SequentialAlarm(HostBuffers):
     "Raises an alarm when ranks become small, with a stated rate of false alarms"
@@ -193,23 +201,29 @@ def watch_(self:SequentialAlarm,
 @patch
 def bet_(self:SequentialAlarm,
     p:Tensor, # ranks of a few rows [B]
+    at:Tensor|None=None, # their classes, as rows of `spared` [B]; None: a change touches all rows
 ):
     "Bet on a few ranks or, in an alarm, ask whether they speak of calm"
-    if self.alarm: return self._until_calm_(p)
+    if self.alarm: return self._until_calm_(p, at)
     wealth = bet_wealth(bets(p, self.slack), self.wealth)
-    if (wealth.mean(1) < self.rows).all(): return self.wealth.copy_(wealth[-1])
+    below = (wealth.mean(1) < self.rows).cumprod(0)
+    n = int(below.sum()) + 1 # rows until the alarm, or all
+    if at is not None: self._spare_(calm_over(p[:n], BETS[1]), at[:n])
+    if below.all(): return self.wealth.copy_(wealth[-1])
     self.wealth.zero_(); self.ending.zero_()
     self.counters[1] = 1
     self.events = torch.cat([self.events, torch.tensor([[int(self.counters[0]), -1, 0]])])[-1000:]
 
 # %% ../nbs/03_context.ipynb #DriftDetector-until_calm
 @patch
-def _until_calm_(self:SequentialAlarm, p):
+def _until_calm_(self:SequentialAlarm, p, at=None):
     "Compare calm and storm as explanations of the ranks"
-    p = p.double().log()
-    self.ending[1:] += torch.stack([p.nansum(), (~p.isnan()).sum()])
-    eps = (-self.ending[2]/self.ending[1]).clamp(.05, .7)
-    calm = (-eps.log() - (eps - 1)*p).nan_to_num(0.).cumsum(0)
+    self.ending[1:] += torch.stack([p.double().log().nansum(), (~p.isnan()).sum()])
+    calm = calm_over(p, float((-self.ending[2]/self.ending[1]).clamp(.05, .7)))
+    if at is not None: # a storm touches a class or spares it
+        spared = self._spare_(calm, at)
+        calm = -torch.logaddexp(F.logsigmoid(-spared) - calm, F.logsigmoid(spared))
+    calm = calm.cumsum(0)
     calm = calm - torch.minimum(-self.ending[0], calm.cummin(0).values)    # never below zero
     self.ending[0] = calm[-1]
     if (calm >= CALM).any(): self._end_(False)
@@ -223,7 +237,7 @@ def _end_(self:SequentialAlarm, lasting):
 # %% ../nbs/03_context.ipynb #DriftDetector
 class DriftDetector(SequentialAlarm):
     "Detects that known classes are suddenly missed, with a stated rate of false alarms"
-    host_buffers = 'place', 'past', 'count', *SequentialAlarm.host_buffers
+    host_buffers = 'place', 'past', 'count', 'spared', *SequentialAlarm.host_buffers
     large = 'past',
 
     @ordinary
@@ -241,6 +255,7 @@ class DriftDetector(SequentialAlarm):
         self.register_buffer('place', torch.full((n_classes,), -1, dtype=torch.int64)) # row of `past`; -1: never seen
         self.register_buffer('past', torch.zeros(0, window, dtype=torch.float32)) # margins by class
         self.register_buffer('count', torch.zeros(0, dtype=torch.int64)) # margins seen, by row of `past`
+        self.register_buffer('spared', torch.zeros(0, dtype=torch.float64)) # log odds of a class to be spared
 
 # %% ../nbs/03_context.ipynb #DriftDetector-lasted
 @patch(as_prop=True)
@@ -253,7 +268,7 @@ def lasted(self:DriftDetector)->bool:
 def reset_(self:DriftDetector):
     "Forget what is usual; an alarm ends"
     if self.alarm: self._end_(False)
-    for b in (self.count, self.wealth, self.ending): b.zero_()
+    for b in (self.count, self.wealth, self.ending, self.spared): b.zero_()
 
 # %% ../nbs/03_context.ipynb #Surprise-update_
 @patch
@@ -281,7 +296,8 @@ def _seat_(self:DriftDetector, y):
     new = y[self.place[y] < 0].unique()
     if not len(new): return
     self.place[new] = torch.arange(len(self.past), len(self.past) + len(new))
-    self.past, self.count = F.pad(self.past, (0, 0, 0, len(new))), F.pad(self.count, (0, len(new)))
+    self.past = F.pad(self.past, (0, 0, 0, len(new)))
+    self.count, self.spared = (F.pad(b, (0, len(new))) for b in (self.count, self.spared))
 
 @patch
 def _outlasted(self:DriftDetector):
@@ -295,8 +311,21 @@ def _take_(self:DriftDetector, m, y):
     "Take in the ranks of a few rows; without an alarm their margins are kept"
     at, calm = self.place[y], not self.alarm
     alike = y if calm else torch.arange(len(y)) # in an alarm no row is part of the past of another
-    self.bet_(mid_rank(m, alike, self.past[at], self.count[at]))
+    self.bet_(mid_rank(m, alike, self.past[at], self.count[at]), at)
     if calm and not self.alarm: self._keep_(m, at, self.count[at] + (y[:, None] == y).tril(-1).sum(1))
+
+# %% ../nbs/03_context.ipynb #DriftDetector-spare_
+@patch
+def _spare_(self:DriftDetector, calm, at):
+    "Take in the evidence `calm` of rows; the log odds before each that its class is spared. In calm at most 0"
+    odds = self.spared + (F.one_hot(at, len(self.spared))*calm[:, None]).cumsum(0)
+    self.spared = odds[-1] if self.alarm else odds[-1] - odds.amax(0).clamp(min=0)
+    return odds.gather(1, at[:, None])[:, 0] - calm
+
+@patch
+def _end_(self:DriftDetector, lasting):
+    SequentialAlarm._end_(self, lasting)
+    self.spared.zero_()
 
 # %% ../nbs/03_context.ipynb #DriftDetector-keep_
 @patch
@@ -351,7 +380,9 @@ def _load_from_state_dict(self:DriftDetector, state, prefix, *args):
         width = state.pop(prefix + 'stats').shape[1]
         state.pop(prefix + 'level')
         state.update({prefix + k: b for k, b in DriftDetector(width).state_dict().items()})
-    for k in ('place', 'past', 'count'):
+    if prefix + 'count' in state: # written before classes were told apart
+        state.setdefault(prefix + 'spared', torch.zeros(len(state[prefix + 'count']), dtype=torch.float64))
+    for k in ('place', 'past', 'count', 'spared'):
         if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device='cpu'))
     SequentialAlarm._load_from_state_dict(self, state, prefix, *args)
 
@@ -359,11 +390,13 @@ def _load_from_state_dict(self:DriftDetector, state, prefix, *args):
 def validate(self:DriftDetector):
     "Raise `ValueError` if the parts do not fit each other"
     n, seen = len(self.past), self.place[self.place >= 0]
-    fits = self.place.ndim == 1 and self.past.shape == (n, self.window) and self.count.shape == (n,)
+    fits = self.place.ndim == 1 and self.past.shape == (n, self.window)
+    fits = fits and self.count.shape == self.spared.shape == (n,)
     if not fits or not seen.sort()[0].equal(torch.arange(n)):
         raise ValueError('the margins of a drift detector do not fit its classes')
     check_within(self.past, -1e6, 1e6, 'margins of a drift detector')
     check_within(self.count, 0, 2**62, 'counts of a drift detector')
+    check_within(self.spared, -1e9, 1e9, 'odds of a drift detector')
     SequentialAlarm.validate(self)
 
 @patch
