@@ -7,6 +7,7 @@ __all__ = ['half_life', 'ContextWeights', 'margin', 'DriftDetector']
 
 # %% ../nbs/03_context.ipynb #imports
 import math
+from collections.abc import Callable
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -144,6 +145,7 @@ def calm_over(
 class SequentialAlarm(HostBuffers):
     "Raises an alarm when ranks become small, with a stated rate of false alarms"
     host_buffers:tuple = 'promise', 'wealth', 'ending', 'counters', 'events'
+    _spare_:Callable # (evidence of calm [B], classes [B]) -> log odds before each row that a change spares its class
     threshold = 1. # level from which there is an alarm
 
     @ordinary
