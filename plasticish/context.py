@@ -208,10 +208,9 @@ def bet_(self:SequentialAlarm,
     "Bet on a few ranks or, in an alarm, ask whether they speak of calm"
     if self.alarm: return self._until_calm_(p, at)
     wealth = bet_wealth(bets(p, self.slack), self.wealth)
-    below = (wealth.mean(1) < self.rows).cumprod(0)
-    n = int(below.sum()) + 1 # rows until the alarm, or all
-    if at is not None: self._spare_(calm_over(p[:n], BETS[1]), at[:n])
-    if below.all(): return self.wealth.copy_(wealth[-1])
+    n = int((wealth.mean(1) < self.rows).cumprod(0).sum()) # rows before the alarm
+    if at is not None: self._spare_(calm_over(p[:n + 1], BETS[1]), at[:n + 1])
+    if n == len(p): return self.wealth.copy_(wealth[-1])
     self.wealth.zero_(); self.ending.zero_()
     self.counters[1] = 1
     self.events = torch.cat([self.events, torch.tensor([[int(self.counters[0]), -1, 0]])])[-1000:]
@@ -320,8 +319,8 @@ def _take_(self:DriftDetector, m, y):
 @patch
 def _spare_(self:DriftDetector, calm, at):
     "Take in the evidence `calm` of rows; the log odds before each that its class is spared. In calm at most 0"
-    odds = self.spared + (F.one_hot(at, len(self.spared))*calm[:, None]).cumsum(0)
-    self.spared = odds[-1] if self.alarm else odds[-1] - odds.amax(0).clamp(min=0)
+    odds = self.spared + ((at[:, None] == torch.arange(len(self.spared)))*calm[:, None]).cumsum(0)
+    self.spared.copy_(odds[-1] if self.alarm else odds[-1] - odds.amax(0).clamp(min=0))
     return odds.gather(1, at[:, None])[:, 0] - calm
 
 @patch
