@@ -381,8 +381,6 @@ def _load_from_state_dict(self:DriftDetector, state, prefix, *args):
         width = state.pop(prefix + 'stats').shape[1]
         state.pop(prefix + 'level')
         state.update({prefix + k: b for k, b in DriftDetector(width).state_dict().items()})
-    if prefix + 'count' in state: # written before classes were told apart
-        state.setdefault(prefix + 'spared', torch.zeros(len(state[prefix + 'count']), dtype=torch.float64))
     for k in ('place', 'past', 'count', 'spared'):
         if prefix + k in state: setattr(self, k, torch.zeros_like(state[prefix + k], device='cpu'))
     SequentialAlarm._load_from_state_dict(self, state, prefix, *args)
