@@ -17,6 +17,7 @@ def test_the_wheel_is_complete(tmp_path):
     shutil.copytree(ROOT, tmp_path/'source', ignore=skip, symlinks=True)
     run('-m', 'pip', 'wheel', '-q', '--no-deps', '-w', tmp_path, tmp_path/'source')
     wheel, = tmp_path.glob('*.whl')
+    assert wheel.stat().st_size < 10e6
     run('-m', 'pip', 'install', '-q', '--no-deps', '--target', tmp_path/'site', wheel)
     code = '''if True:
         import plasticish, torch
