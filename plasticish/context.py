@@ -169,9 +169,8 @@ class SequentialAlarm(HostBuffers):
         return float(self.promise)
 
     @rows.setter
-    def rows(self,
-        n:float, # rows, 1 or more
-    ):
+    def rows(self, n:float # rows, 1 or more
+            ):
         "Change the rate of false alarms"
         self.promise.fill_(check_number(n, 'rows', 1))
 
@@ -209,7 +208,7 @@ def bet_(self:SequentialAlarm,
     if self.alarm: return self._until_calm_(p, at)
     wealth = bet_wealth(bets(p, self.slack), self.wealth)
     n = int((wealth.mean(1) < self.rows).cumprod(0).sum()) # rows before the alarm
-    if at is not None: self._spare_(calm_over(p[:n + 1], BETS[1]), at[:n + 1])
+    if at is not None: self._spare_(calm_over(p[:n + 1], BETS[1]), at[:n + 1]) # against a storm of middle strength
     if n == len(p): return self.wealth.copy_(wealth[-1])
     self.wealth.zero_(); self.ending.zero_()
     self.counters[1] = 1

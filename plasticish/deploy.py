@@ -6,7 +6,7 @@
 __all__ = ['PlasticAnswer', 'TriarchicAnswer', 'SeeingAnswer', 'export']
 
 # %% ../nbs/workshop/deploy.ipynb #imports
-import io, json, os
+import io, json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from plasticish.brain import (
     NEAR, NeuromodulatedBlock, PlasticBrain, TriarchicBrain, compress, mix, _least_heard,
 )
-from .common import in_turn, write_atomic
+from .common import check_path, in_turn, write_atomic
 from plasticish.consolidation import (
     CoreWeights, EvidenceCore, RecentReadouts, blended, by_timescale, familiarity, sharpened, uncompressed,
 )
@@ -324,8 +324,7 @@ def _exportable(brain, eyes):
 # %% ../nbs/workshop/deploy.ipynb #_destination
 def _destination(path, overwrite):
     "Where the file goes; raises `TypeError` or `ValueError`"
-    if not isinstance(path, (str, os.PathLike)): raise TypeError(f'path: expected a file name, got {path!r}')
-    path = Path(path)
+    path = check_path(path, 'path')
     if path.suffix != '.pt2' or path.is_dir():
         raise ValueError(f'path: expected a file name that ends in .pt2, got {path}')
     if path.exists() and not overwrite:
