@@ -290,6 +290,7 @@ def update_(self:DriftDetector,
         self.count.zero_()
     return self.alarm
 
+# %% ../nbs/03_context.ipynb #DriftDetector-seat_
 @patch
 def _seat_(self:DriftDetector, y):
     "Give classes that are new a row of `past`"
