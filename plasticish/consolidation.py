@@ -132,6 +132,13 @@ def mirrored(G:Tensor # [R,R]
     "The symmetric matrix whose lower triangle is that of `G`"
     return G.tril() + G.tril(-1).T
 
+# %% ../nbs/02_consolidation.ipynb #thin_product
+def thin_product(a:Tensor, # [...,B,R]
+                 b:Tensor, # of few columns [...,R,C]
+                )->Tensor: # [...,B,C]
+    "a b, as (b' a')' where there are more rows than columns: that takes a third of the time or less"
+    return (b.mT @ a.mT).mT if a.shape[-2] > b.shape[-1] > 1 else a @ b
+
 # %% ../nbs/02_consolidation.ipynb #int_codes
 def int_codes(h:Tensor, # activities, not negative [B,R]
               step:float # what one level stands for
@@ -267,7 +274,7 @@ def forward(self:PlasticReadout,
     "What the neurons predict; zeros before the first fit"
     if not len(self.weight): return self.weight.new_zeros(len(codes[0]), self.weight.shape[1])
     score, at = self.weight.new_zeros(()), 0
-    for h in codes: score, at = score + h.float() @ self.weight[at:at + h.shape[1]], at + h.shape[1]
+    for h in codes: score, at = score + thin_product(h.float(), self.weight[at:at + h.shape[1]]), at + h.shape[1]
     return score
 
 @patch(as_prop=True)
@@ -343,7 +350,7 @@ def worn(self:PlasticReadout,
 
 # %% ../nbs/02_consolidation.ipynb #factor_
 def factor_(A:Tensor, # symmetric [R,R], lower triangle; its Cholesky factor takes its place
-            block:int=256 # columns at a time
+            block:int=192 # columns at a time
            )->bool: # was it positive?
     "Cholesky factor in blocks, in place"
     for i in range(0, len(A), block):
@@ -369,20 +376,29 @@ def ridge_factor(G:Tensor, # sums of products [R,R], lower triangle
         ridge *= 10
     raise ValueError('the sums of a readout are damaged: no ridge makes them positive')
 
+# %% ../nbs/02_consolidation.ipynb #factor_solve
+def factor_solve(L:Tensor, # lower triangular [R,R]
+                 b:Tensor # [R,C]
+                )->Tensor: # [R,C]
+    "x of L L'x = b, solved from the right: what solves from the left copies `L` first"
+    half = torch.linalg.solve_triangular(L.T, b.T, upper=True, left=False)
+    x = torch.linalg.solve_triangular(L, half, upper=False, left=False)
+    return x.T.clone(memory_format=torch.contiguous_format) # one column would keep the strides of a row
+
 # %% ../nbs/02_consolidation.ipynb #ridge_solve
 def ridge_solve(G:Tensor, # as in ridge_factor [R,R]
                 b:Tensor, # [R,C]
                 ridge:float # as in ridge_factor
                )->Tensor: # [R,C]
     "Weights of a ridge regression from its sums"
-    return torch.cholesky_solve(b, ridge_factor(G, ridge))
+    return factor_solve(ridge_factor(G, ridge), b)
 
 # %% ../nbs/02_consolidation.ipynb #leverage
 def leverage(L:Tensor, # factor of the regularised sums [R,R]
              h:Tensor # activities of examples [n,R]
             )->Tensor: # [n]
     "How far the score of each example depends on its own label"
-    return torch.linalg.solve_triangular(L, h.T, upper=False).square().sum(0)
+    return torch.linalg.solve_triangular(L.T, h, upper=True, left=False).square().sum(1)
 
 # %% ../nbs/02_consolidation.ipynb #left_out
 def left_out(lever:Tensor, # leverage of examples that were taken in, below 1 [n]
@@ -396,24 +412,44 @@ def left_out(lever:Tensor, # leverage of examples that were taken in, below 1 [n
 # %% ../nbs/02_consolidation.ipynb #solve_rows
 def solve_rows(h:Tensor, # activities [n,R]
                y:Tensor, # labels [n]
-               G:Tensor, # products of the activities, h h' [n,n]
+               G:Tensor, # products of the activities, h h' [n,n], lower triangle
                n_classes:int, # C
                ridge:float, # as in ridge_factor
                toward:Tensor|None=None # other weights, to which these may be drawn instead of to zero [R,C]
-              )->tuple[list, Callable]: # weights drawn to either [R,C]; of products h [m,n] and squares [m]: leverage
+              )->tuple[list, Callable]: # drawn to either: (scores of examples, weights [R,C]); leverage of examples
     "Weights of a ridge regression, solved among the rows (Saunders, Gammerman & Vovk 1998)"
     n, R = h.shape
     L = ridge_factor(G, ridge*n/R)          # the same penalty, as a share of another mean diagonal
-    penalty = ridge*G.diagonal().sum()/R
-    hot = F.one_hot(y, n_classes).to(G)
-    weights = [h.T @ torch.cholesky_solve(hot, L).to(h)]
-    if toward is not None: weights.append(toward + h.T @ torch.cholesky_solve(hot - (h @ toward).to(G), L).to(h))
-    def lever(products, square): return ((square - leverage(L, products))/penalty).clamp(max=.9999).to(h)
-    return weights, lever
+    penalty, hot = ridge*G.diagonal().sum()/R, F.one_hot(y, n_classes).to(G)
+    def solution(start):
+        left = hot if start is None else hot - thin_product(h, start).to(G)
+        share = factor_solve(L, left)                           # of each row in the weights [n,C]
+        def score(x, products, square):     # activities [m,R], their products with the rows' [m,n], their squares [m]
+            own = thin_product(products, share).to(h)
+            return own if start is None else own + thin_product(x, start)
+        def weight():
+            own = thin_product(h.T, share.to(h)).contiguous()
+            return own if start is None else own + start
+        return score, weight
+    def lever(x, products, square): return ((square - leverage(L, products))/penalty).clamp(max=.9999).to(h)
+    return [solution(start) for start in ([None] if toward is None else [None, toward])], lever
 
 # %% ../nbs/02_consolidation.ipynb #ridges
 RIDGES = .01, .03, .1
 ROW_RIDGES = *RIDGES, .3, 1., 3.       # few inputs may need more
+
+# %% ../nbs/02_consolidation.ipynb #downhill
+def downhill(fit:Callable, # penalty -> (error, …)
+             ridges:tuple # penalties, rising
+            )->tuple: # what `fit` gave for the best one
+    "The penalty of least error, sought from the middle among the neighbours of the best one so far"
+    found, at = {}, (len(ridges) - 1)//2
+    while True:
+        near = [i for i in (at - 1, at, at + 1) if 0 <= i < len(ridges)]
+        for i in near: found[i] = found.get(i) or fit(ridges[i])
+        best = min(near, key=lambda i: found[i][0])
+        if best == at: return found[at]
+        at = best
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-fit_
 @patch
@@ -421,7 +457,7 @@ def fit_(self:PlasticReadout,
          frozen:Tensor=None, # neurons whose weights stay [R] bool
          judge:tuple=None, # activities [n,R] and labels [n] of examples taken in, by which the ridge is judged
          ridges:tuple=(), # penalties to choose from; none: the present one
-         rows:tuple=None, # activities [n,R], labels [n] and their products [n,n] of all inputs, if all wait
+         rows:tuple=None, # of all inputs, if all wait: as in solve_rows, activities [n,R], labels [n], products [n,n]
          toward:Tensor=None # weights that these may be drawn to instead of to zero [R,C]
         )->Tensor|None: # scores of the examples in `judge`, each left out [n,C]
     "Weights that predict the classes best (ridge regression)"
@@ -437,43 +473,50 @@ def fit_(self:PlasticReadout,
         width = max(self.known.shape[1], *(b.shape[1] for b in all_three))
         self.target, self.weight, toward = (F.pad(b, (0, width - b.shape[1])) for b in all_three)
     else: toward = None
-    fits = [self._fit_with(free, r, judge, rows, asked, toward) for r in (ridges if judge else ()) or (present,)]
-    _, ridge, weight, score = min(fits, key=lambda fit: fit[0])
-    self.weight = weight
+    fit = lambda ridge: self._fit_with(free, ridge, judge, rows, asked, toward)
+    _, ridge, weight, score = downhill(fit, ridges) if judge and ridges else fit(present)
+    self.weight = weight()
     self.ridge.fill_(ridge)
     return score
 
 # %% ../nbs/02_consolidation.ipynb #PlasticReadout-_fit_with
 def _products(judge, rows):
-    "What leverage is computed from, the same for every ridge"
+    "What examples are scored by, and leverage is computed from: the same for every ridge"
     if not judge or not rows: return judge and judge[:1] # sums ask for the activities themselves
     h, G = judge[0], rows[2]
-    return (h @ rows[0].T).to(G), h.to(G).square().sum(1)
+    return h, (h @ rows[0].T).to(G), h.to(G).square().sum(1)
+
+@patch
+def _among(self:PlasticReadout, h):
+    "Products of activities [n,R] with each other, lower triangle [n,n]; in float64 few can be fitted almost exactly"
+    G = h.new_zeros(len(h), len(h))
+    gram_add_(G, h.T)
+    return G.double()
 
 @patch
 def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked, toward=None):
-    "Squared error of the examples left out, ridge, weights [R,C], and scores of the examples"
-    if rows: weights, lever = solve_rows(*rows, max(self.weight.shape[1], int(rows[1].max()) + 1), ridge, toward)
-    else: weights, lever = self._solve_sums(free, ridge, toward)
-    if judge is None: return 0., ridge, weights[-1], None
-    h, y = judge
-    own = lever(*asked)
-    def fit(weight):
-        score = left_out(own, h @ weight, y)
-        return float((score - F.one_hot(y, score.shape[1])).square().sum(1).mean()), ridge, weight, score
-    return min(map(fit, weights), key=lambda fit: fit[0])
+    "Squared error of the examples left out, ridge, what gives the weights [R,C], and scores of the examples"
+    if rows: solved, lever = solve_rows(*rows, max(self.weight.shape[1], int(rows[1].max()) + 1), ridge, toward)
+    else: solved, lever = self._solve_sums(free, ridge, toward)
+    if judge is None: return 0., ridge, solved[-1][1], None
+    y, own = judge[1], lever(*asked)
+    def fit(score, weight):
+        left = left_out(own, score(*asked), y)
+        return float((left - F.one_hot(y, left.shape[1])).square().sum(1).mean()), ridge, weight, left
+    return min((fit(*s) for s in solved), key=lambda fit: fit[0])
 
 @patch
 def _solve_sums(self:PlasticReadout, free, ridge, toward=None):
-    "Weights [R,C] from the sums, and what gives the leverage of activities; `free`: neurons whose weights may change"
+    "As `solve_rows`, from the sums; `free`: neurons whose weights may change"
     A, b, weight = all_sum(self.lateral), all_sum(self.target), self.weight.clone()
     if not isinstance(free, slice):
         A = mirrored(A)
         b, A = b[free] - A[free][:, ~free] @ weight[~free], A[free][:, free]
     if toward is not None: b = b + ridge*A.diagonal().mean()*toward[free]
     L = ridge_factor(A, ridge)
-    weight[free] = torch.cholesky_solve(b, L)
-    return [weight], lambda h: leverage(L, h[:, free]).clamp(max=.99) # nearer to 1, rounding decides
+    weight[free] = factor_solve(L, b)
+    def lever(h): return leverage(L, h[:, free]).clamp(max=.99) # nearer to 1, rounding decides
+    return [(lambda h: thin_product(h, weight), lambda: weight)], lever
 
 @patch
 def _scores_left_out(self:PlasticReadout, judge, rows=None):
@@ -721,7 +764,8 @@ def forward(self:RecentReadouts,
            )->tuple[Tensor, Tensor]: # class scores, positive, and how well each class is known, from 0 to 1 [L,B,C]
     "What each timescale says, and how far it should be heard"
     h = self.codes(f, seen)
-    return sharpened(h @ self.weight, self.direct), self.known[:, None]*familiarity(h[0], *self._compared)[:, None]
+    heard = self.known[:, None]*familiarity(h[0], *self._compared)[:, None]
+    return sharpened(thin_product(h, self.weight), self.direct), heard
 
 # %% ../nbs/02_consolidation.ipynb #RecentReadouts-names
 @patch(as_prop=True)
@@ -791,9 +835,9 @@ def _fit_(self:RecentReadouts):
     (_, weight), n = derived(self, '_solved', self._solved_sums, self.lateral, self.target), int(self.counters[0])
     h, hot = self._read(self.codes(self.waiting[:n]), self.waiting_y[:n])
     if n:
-        U = self._inverses() @ h.mT                                          # [L,R,n]
-        off = torch.linalg.solve(h @ U + self.fade[:, 1:n + 1].diag_embed(), hot - h @ weight)
-        weight = weight + U @ off
+        U = h @ self._inverses()                                             # [L,n,R]
+        off = torch.linalg.solve(U @ h.mT + self.fade[:, 1:n + 1].diag_embed(), hot - thin_product(h, weight))
+        weight = weight + thin_product(U.mT, off)
     count = self.count*self.fade[:, n:n + 1] + self.fade[:, :n].flip(1) @ hot
     self.weight, self.known = weight.contiguous(), count/(count + 5)
     self.known[1] *= still_shown(count[:2])

@@ -87,11 +87,11 @@ def _flush(self:Rebuild, r):
 
 @patch
 def _waiting_rows(self:Rebuild, r):
-    "Activities [n,R], labels [n] and products [n,n] of all rows of a readout, if all wait; else None"
+    "Activities [n,R], labels [n] and products [n,n] (lower triangle) of all rows of a readout, if all wait; else None"
     n = int(r.counters[0])
     if not r.young or not n or not self.brain: return None
     h = torch.cat(self._encode(r.waiting[:n], 'inference')[1], 1).float()
-    return h, r.waiting_y[:n], (h @ h.T).double() # few rows can be fitted almost exactly
+    return h, r.waiting_y[:n], r._among(h)
 
 # %% ../nbs/workshop/rebuild.ipynb #Rebuild-_in_metric
 @patch

@@ -48,7 +48,7 @@ def live(brain, stream, asked):
 
 def observed(brain, n, far):
     "Shares of inputs without labels that have moved by `far`, and whether that raised an alarm"
-    g = torch.Generator().manual_seed(n + 3) # rows of no ties, which rounding would decide
+    g = torch.Generator().manual_seed(n + 5) # rows of no ties, which rounding would decide
     means = torch.randn(6, 32, generator=torch.Generator().manual_seed(0))
     x = (means[torch.randint(6, (n,), generator=g)] + .8*torch.randn(n, 32, generator=g)).relu() + far*torch.rand(32, generator=torch.Generator().manual_seed(1))
     return all_rows(brain.observe(x[my_slice(n)]))[0], brain.inputs.alarm
