@@ -14,7 +14,8 @@ import os
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 # %% ../nbs/workshop/cli.ipynb #imports
-import argparse, functools, importlib, importlib.util, inspect, json, random, shlex, subprocess, sys, tempfile, time
+import argparse, atexit, functools, gc, importlib, importlib.util, inspect
+import json, random, shlex, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -510,6 +511,7 @@ def command(
     "Makes a function a console script of its name; there, errors are one line and an exit code"
     def decorate(f):
         def main(argv=None, prog=''):
+            atexit.register(gc.freeze)  # at the end everything goes; looking for cycles first takes a second
             prog = prog or f.__name__
             for s in (sys.stdout, sys.stderr):
                 if hasattr(s, 'reconfigure'): s.reconfigure(errors='replace')  # a locale that lacks a character
