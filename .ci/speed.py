@@ -1,4 +1,4 @@
-"""How fast one version is, as ratios: `python .ci/speed.py CHECKOUT [ROWS DIM]` prints them as JSON, in processor seconds of one thread.
+"""How fast one version is, as ratios: `python .ci/speed.py CHECKOUT [ROWS DIM [lessons]]` prints them as JSON, in processor seconds of one thread.
 Each is divided by something plain in the same process: RanPAC with 2 000 features, scikit-learn's SGDClassifier, or the products alone."""
 import json
 import os
@@ -18,6 +18,8 @@ from sklearn.linear_model import SGDClassifier  # noqa: E402
 from plasticish import EpisodicMemoryBank, PlasticBrain, PlasticClassifier, TriarchicBrain  # noqa: E402
 
 torch.set_num_threads(1)
+if os.environ.get('ATEN_CPU_CAPABILITY') == 'avx2':  # such a processor has neither 8-bit products nor bfloat16
+    for name in ('_is_vnni_supported', '_is_cpu_support_vnni', '_is_avx512_bf16_supported', '_is_amx_tile_supported'): setattr(torch.cpu, name, bool)
 
 
 def clusters(n, d, classes=10, seed=0):
@@ -76,6 +78,16 @@ def row_by_row(d, n):
     return {f'a row of {d} / SGDClassifier': lives(PlasticClassifier())/lives(SGDClassifier(loss='log_loss'))}
 
 
+def columns(d=128, n=1000):
+    "Rows predicted and then learned in batches of 32, after 1 000 others"
+    x, y = (t.numpy() for t in clusters(1000 + n, d, 5))
+    model = PlasticClassifier()
+    for i in range(0, 1000, 50): model.partial_fit(x[i:i + 50], y[i:i + 50], classes=np.arange(5))
+    def live():
+        for i in range(1000, 1000 + n, 32): model.predict(x[i:i + 32]); model.partial_fit(x[i:i + 32], y[i:i + 32])
+    return {'1 000 rows of 128 in batches of 32, s': spent(live)}
+
+
 def triarchic():
     "A step of the Triarchic Brain against its product"
     brain, (x, y) = TriarchicBrain(), clusters(40*256, 512)
@@ -101,6 +113,7 @@ def imported():
     return {'import, s': min(float(subprocess.check_output([sys.executable, '-c', code, root])) for _ in range(2))}
 
 
+parts = lessons, lambda: row_by_row(8, 200), lambda: row_by_row(64, 50), lambda: row_by_row(512, 5), columns, triarchic, query, imported
 found = {}
-for part in (lessons, lambda: row_by_row(8, 200), lambda: row_by_row(64, 50), lambda: row_by_row(512, 5), triarchic, query, imported): found |= part()
+for part in parts[:1] if sys.argv[4:] == ['lessons'] else parts: found |= part()
 print(json.dumps({k: round(float(v), 4) for k, v in found.items()}))
