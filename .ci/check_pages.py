@@ -13,7 +13,7 @@ import yaml
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
-SHORT = {'index.ipynb': 80, 'tutorials': 120}  # longest line of code in characters, by page or folder; the site wraps what is longer
+SHORT = {'index.ipynb': 80, 'tutorials': 80}  # longest line of code in characters, by page or folder; the site wraps what is longer
 LONG_NUMBER = re.compile(r'<td>(NaN|-?\d+\.\d{5,})</td>')
 IN_PLAIN = re.compile(r'(?<![\w.])-?\d+\.\d{6,}')
 LEFT_OVER = re.compile(r'/(?:tmp|root|home|Users)/\w|\d+%\||it/s\]|Traceback|\bnan\b|(?<![\w.])-?\d+\.\d{8,}')  # in printed text
