@@ -67,25 +67,24 @@ def lessons():
             'state, MB': sum(t.nbytes for t in brain.state_dict().values() if isinstance(t, torch.Tensor))/1e6, 'peak above data, MB': peak}
 
 
-def row_by_row(d, n):
-    "Predict a row, then learn it, `n` times after 1 000 rows"
-    x, y = (t.numpy() for t in clusters(1000 + n, d, 5))
-    def lives(model):
-        for i in range(0, 1000, 50): model.partial_fit(x[i:i + 50], y[i:i + 50], classes=np.arange(5))
-        def live():
-            for i in range(1000, 1000 + n): model.predict(x[i:i + 1]); model.partial_fit(x[i:i + 1], y[i:i + 1])
-        return spent(live)
-    return {f'a row of {d} / SGDClassifier': lives(PlasticClassifier())/lives(SGDClassifier(loss='log_loss'))}
-
-
-def columns(d=128, n=1000):
-    "Rows predicted and then learned in batches of 32, after 1 000 others"
-    x, y = (t.numpy() for t in clusters(1000 + n, d, 5))
-    model = PlasticClassifier()
+def live(model, x, y, batch=1):
+    "Processor seconds in which rows are predicted and then learned, after 1 000 others"
     for i in range(0, 1000, 50): model.partial_fit(x[i:i + 50], y[i:i + 50], classes=np.arange(5))
-    def live():
-        for i in range(1000, 1000 + n, 32): model.predict(x[i:i + 32]); model.partial_fit(x[i:i + 32], y[i:i + 32])
-    return {'1 000 rows of 128 in batches of 32, s': spent(live)}
+    def rest():
+        for i in range(1000, len(x), batch): model.predict(x[i:i + batch]); model.partial_fit(x[i:i + batch], y[i:i + batch])
+    return spent(rest)
+
+
+def row_by_row(d, n):
+    "`n` rows, one at a time"
+    x, y = (t.numpy() for t in clusters(1000 + n, d, 5))
+    return {f'a row of {d} / SGDClassifier': live(PlasticClassifier(), x, y)/live(SGDClassifier(loss='log_loss'), x, y)}
+
+
+def columns():
+    "A wider table, in batches"
+    x, y = (t.numpy() for t in clusters(2000, 128, 5))
+    return {'1 000 rows of 128 in batches of 32, s': live(PlasticClassifier(), x, y, 32)}
 
 
 def triarchic():

@@ -511,7 +511,7 @@ def command(
     "Makes a function a console script of its name; there, errors are one line and an exit code"
     def decorate(f):
         def main(argv=None, prog=''):
-            atexit.register(gc.freeze)  # at the end everything goes; looking for cycles first takes a second
+            atexit.register(gc.freeze)  # at the end everything goes: no need to look for cycles first
             prog = prog or f.__name__
             for s in (sys.stdout, sys.stderr):
                 if hasattr(s, 'reconfigure'): s.reconfigure(errors='replace')  # a locale that lacks a character

@@ -136,7 +136,7 @@ def mirrored(G:Tensor # [R,R]
 def thin_product(a:Tensor, # [...,B,R]
                  b:Tensor, # of few columns [...,R,C]
                 )->Tensor: # [...,B,C]
-    "a b, as (b' a')' where there are more rows than columns: that takes a third of the time or less"
+    "a b, as (b' a')' where there are more rows than columns"
     return (b.mT @ a.mT).mT if a.shape[-2] > b.shape[-1] > 1 else a @ b
 
 # %% ../nbs/02_consolidation.ipynb #int_codes
@@ -479,7 +479,7 @@ def fit_(self:PlasticReadout,
     self.ridge.fill_(ridge)
     return score
 
-# %% ../nbs/02_consolidation.ipynb #PlasticReadout-_fit_with
+# %% ../nbs/02_consolidation.ipynb #PlasticReadout-_products
 def _products(judge, rows):
     "What examples are scored by, and leverage is computed from: the same for every ridge"
     if not judge or not rows: return judge and judge[:1] # sums ask for the activities themselves
@@ -493,18 +493,7 @@ def _among(self:PlasticReadout, h):
     gram_add_(G, h.T)
     return G.double()
 
-@patch
-def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked, toward=None):
-    "Squared error of the examples left out, ridge, what gives the weights [R,C], and scores of the examples"
-    if rows: solved, lever = solve_rows(*rows, max(self.weight.shape[1], int(rows[1].max()) + 1), ridge, toward)
-    else: solved, lever = self._solve_sums(free, ridge, toward)
-    if judge is None: return 0., ridge, solved[-1][1], None
-    y, own = judge[1], lever(*asked)
-    def fit(score, weight):
-        left = left_out(own, score(*asked), y)
-        return float((left - F.one_hot(y, left.shape[1])).square().sum(1).mean()), ridge, weight, left
-    return min((fit(*s) for s in solved), key=lambda fit: fit[0])
-
+# %% ../nbs/02_consolidation.ipynb #PlasticReadout-_solve_sums
 @patch
 def _solve_sums(self:PlasticReadout, free, ridge, toward=None):
     "As `solve_rows`, from the sums; `free`: neurons whose weights may change"
@@ -517,6 +506,19 @@ def _solve_sums(self:PlasticReadout, free, ridge, toward=None):
     weight[free] = factor_solve(L, b)
     def lever(h): return leverage(L, h[:, free]).clamp(max=.99) # nearer to 1, rounding decides
     return [(lambda h: thin_product(h, weight), lambda: weight)], lever
+
+# %% ../nbs/02_consolidation.ipynb #PlasticReadout-_fit_with
+@patch
+def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked, toward=None):
+    "Squared error of the examples left out, ridge, what gives the weights [R,C], and scores of the examples"
+    if rows: solved, lever = solve_rows(*rows, max(self.weight.shape[1], int(rows[1].max()) + 1), ridge, toward)
+    else: solved, lever = self._solve_sums(free, ridge, toward)
+    if judge is None: return 0., ridge, solved[-1][1], None
+    y, own = judge[1], lever(*asked)
+    def fit(score, weight):
+        left = left_out(own, score(*asked), y)
+        return float((left - F.one_hot(y, left.shape[1])).square().sum(1).mean()), ridge, weight, left
+    return min((fit(*s) for s in solved), key=lambda fit: fit[0])
 
 @patch
 def _scores_left_out(self:PlasticReadout, judge, rows=None):
