@@ -761,7 +761,7 @@ def plasticish_predict(
         for w in a['because']:
             phase = f"phase {w['phase']}" if w['phase'] else 'no phase'
             print(f"    memory {w['id']}: {w['label']}; {phase}; step {w['step']}: "
-                  f"{100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (0 if the same)")
+                  f"{100*w['weight']:.1f} % of the vote, distance {w['distance']:.2f} (near 0 if the same)")
     if bad := [a['error'] for a in told if 'error' in a]: raise ValueError('; '.join(bad))
 
 # %% ../nbs/workshop/cli.ipynb #stored_as
