@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from plasticish.experiments import Arena, digit_halves, lesson
+from plasticish.experiments import Arena, Cells, digit_halves, lesson
 from plasticish.eyes import FeatureDataset
 from plasticish.rivals import ClassMean
 
@@ -52,6 +52,16 @@ def test_every_cell_is_computed_once(data, tmp_path):
     before = {f.name: f.read_bytes() for f in out.glob('*.jsonl')}
     compute(data, out, *few)
     assert {f.name: f.read_bytes() for f in out.glob('*.jsonl')} == before
+
+
+def test_cells_of_earlier_code_are_told_apart(data, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(root/'.ci/peers')
+    import ours
+    compute(data, tmp_path, '--orders', '2', '--only', 'many_classes', '--sets', 'PACS, domains$', '--learners', 'class mean')
+    cells = Cells(tmp_path/'many_classes.jsonl').table()
+    assert ours.of_today(cells).tolist() == [True, True]
+    cells.loc[0, 'made_by'] = 'another digest'
+    assert ours.of_today(cells).tolist() == [False, True]
 
 
 def test_peers_are_asked_what_ours_are_asked(tmp_path, monkeypatch):
