@@ -37,7 +37,8 @@ def _duplicate(x, tensors):
     "The name in `tensors` of one with the very bytes of `x`, which need not be written twice; None for small ones"
     if x.ndim == 0 or x.nbytes < 4096: return None
     alike = {k: v for k, v in tensors.items() if (v.shape, v.dtype) == (x.shape, x.dtype)}
-    return next((k for k, v in alike.items() if torch.equal(v.view(torch.uint8), x.view(torch.uint8))), None)
+    raw = lambda t: t.reshape(-1).view(torch.uint8) # the last of its strides may be odd where that size is 1
+    return next((k for k, v in alike.items() if torch.equal(raw(v), raw(x))), None)
 
 # %% ../nbs/workshop/checkpoint.ipynb #_without_zeros
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}

@@ -234,3 +234,12 @@ def test_a_first_save_may_say_overwrite(tmp_path, kind):
     brain.save(tmp_path, overwrite=True)
     brain.save(tmp_path)  # it knows where it was saved
     assert len(list_checkpoints(tmp_path)) == 2
+
+
+@pytest.mark.parametrize('classes', [None, 1])
+def test_a_brain_of_one_class_is_saved(tmp_path, classes):
+    "After a whole block of rows the weights of its readouts have one column, with strides that torch calls contiguous and cannot view as bytes"
+    brain, x = PlasticBrain(16, num_classes=classes), torch.randn(32, 16, generator=torch.Generator().manual_seed(0))
+    brain.train_step(x, torch.zeros(32, dtype=torch.int64))
+    brain.save(tmp_path/'brain')
+    assert torch.equal(PlasticBrain.load(tmp_path/'brain')(x), brain(x))
