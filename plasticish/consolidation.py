@@ -516,7 +516,9 @@ def _fit_with(self:PlasticReadout, free, ridge, judge, rows, asked, toward=None)
     if judge is None: return 0., ridge, solved[-1][1], None
     y, own = judge[1], lever(*asked)
     def fit(score, weight):
-        left = left_out(own, score(*asked), y)
+        said = score(*asked)
+        said = F.pad(said, (0, max(0, self.known.shape[1] - said.shape[1]))) # a class may still wait
+        left = left_out(own, said, y)
         return float((left - F.one_hot(y, left.shape[1])).square().sum(1).mean()), ridge, weight, left
     return min((fit(*s) for s in solved), key=lambda fit: fit[0])
 

@@ -370,3 +370,14 @@ def test_labels_far_above_those_known(refused):
     new = copy.deepcopy(o)
     new.train_step(good_x, good_y + 900)
     assert new(good_x).shape[1] == 905
+
+
+def test_sets_of_classes_where_a_class_has_just_come():
+    "The sums of the readout have not met it yet: its rows wait"
+    gen = torch.Generator().manual_seed(1)
+    y = torch.arange(3000) % 3
+    x = torch.randn(3000, 16, generator=gen) + 4*torch.eye(16)[y]
+    brain = PlasticBrain(16, num_classes=None)
+    for i in range(0, 3000, 60): brain.train_step(x[i:i + 60], y[i:i + 60])
+    brain.train_step(torch.randn(1, 16, generator=gen), torch.tensor([3]))
+    assert brain.predict_set(x[:3])[torch.arange(3), y[:3]].all()
