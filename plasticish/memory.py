@@ -627,7 +627,9 @@ def _similar(self:EpisodicMemoryBank, z, bias, part, weighed):
     keys = self.keys[self._row(part)] if z.dtype == self.keys.dtype else self.values(part)
     if z.dtype == torch.int8:
         sim, few = full.new_empty(len(z), len(keys)), max(1, 2**20//len(z)) # keys at a time: what fits the cache
-        for s, some in zip(sim.split(few, 1), keys.split(few)): s.copy_(torch._int_mm(z, some.T))
+        for s, some in zip(sim.split(few, 1), keys.split(few)):
+            # one query: the keys as they lie, which the product need not copy
+            s.copy_(torch._int_mm(some, z.T).T if len(z) == 1 else torch._int_mm(z, some.T))
         sim.mul_(self.scale[part]*full)
         return sim if bias is None else sim.addcmul_(bias, full)
     sim = z @ keys.T if bias is None else torch.addmm(bias.to(z), z, keys.T)
