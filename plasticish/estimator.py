@@ -254,7 +254,10 @@ def predict_proba(self:PlasticClassifier,
                  )->np.ndarray: # [n, classes], columns as in `classes_`
     "Share of every class, rows sum to 1"
     check_count(block, 'block')
-    x = self._rows(self._checked(X))
+    return self._shares(self._rows(self._checked(X)), block)
+
+@patch
+def _shares(self:PlasticClassifier, x, block):
     n, C = len(x), len(self._labels)
     x = torch.cat([x, x[-1:].expand(-n % block, -1)])
     p = torch.cat([self.brain_(b).cpu() for b in x.split(block)])[:n].double()
@@ -268,8 +271,8 @@ def predict(self:PlasticClassifier,
             X # features [n,D]
            )->np.ndarray: # labels [n]
     "The class with the largest share"
-    p = self.predict_proba(X)
-    return self.classes_[p.argmax(1)]
+    x = self._rows(self._checked(X))
+    return self.classes_[self._shares(x, min(64, len(x))).argmax(1)]
 
 # %% ../nbs/workshop/estimator.ipynb #PlasticClassifier-score
 @patch
