@@ -221,6 +221,21 @@ def teach(self:Brain,
     self.late.drop_(tickets)
     return accuracy
 
+# %% ../nbs/workshop/base.ipynb #Brain-discard
+@patch
+@no_grad
+@whole
+def discard(self:Brain,
+            tickets:Tensor|None=None # as from `defer` [B]; None: all that wait
+           )->int: # inputs that waited
+    "Let inputs go that waited for labels, untaught; an unknown, expired or used ticket raises `ValueError`"
+    if tickets is None: tickets = self.late.tickets[self.late.tickets >= 0]
+    else: tickets, = all_rows(check_tickets(tickets))
+    if len(tickets): self.late.find(tickets)
+    self.late.drop_(tickets)
+    return len(tickets)
+
+
 # %% ../nbs/workshop/base.ipynb #Brain-changes
 @patch
 def _alarms(self:Brain):
@@ -264,7 +279,7 @@ def observe(self:Brain,
 @patch
 def _drop_caches(self:Brain):
     self.__dict__.pop('_calibration', None)
-    self.shift.taken[1] = -1
+    self.shift.take_usual_(torch.zeros(0, 1, device=self.device), 0, -1) # unknown until it is measured anew
 
 @patch
 def _usual_distances(self:Brain):

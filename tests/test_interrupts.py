@@ -69,6 +69,13 @@ def watching(make, far=None):
 
 WATCHED = {'plastic': lambda: PlasticBrain(D, 16, 4, 2, 200, 5, None, readout=ReadoutConfig(n_neurons=32)), 'triarchic': lambda: TriarchicBrain(D, 32, C, 4)}
 
+def test_what_is_usual_is_forgotten():
+    "Distances of forgotten rows are in no state that is saved"
+    b = watching(WATCHED['plastic'])
+    b.forget(label=1)
+    assert not len(b.state_dict()['shift.usual']) and not len(b.state_dict()['shift.home'])
+    assert b.observe(data(5)[0]).shape[0] == 5
+
 def bank(**kw):
     b = EpisodicMemoryBank(D, 30, 5, None, metric=PlasticMetric(D), **kw)
     b.update(*data(20), 'p0'); b.update(*data(6, 1), 'p1', temporary=True); b.contains(*data(4))
@@ -88,12 +95,12 @@ def another(o):
 X, Y = data(12, 7)
 CALLS = {
     'plastic': (plastic, {'train_step': lambda o: o.train_step(X, Y, phase='new'), 'panic': lambda o: o.train_step(X, Y, 'panic'), 'forget': lambda o: o.forget(label=1),
-        'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]),
+        'defer': lambda o: o.defer(X), 'discard': lambda o: o.discard(), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]),
         'forget phase': lambda o: o.forget(phase='p2'), 'add_layer': lambda o: o.add_layer(0), 'remove_layer': lambda o: o.remove_layer(0), 'replace_layer': lambda o: o.replace_layer(1),
         'freeze_layer': lambda o: o.freeze_layer(0), 'consolidate': lambda o: o.consolidate(), 'flush': lambda o: o.flush(), 'set_neurogenesis': lambda o: o.set_neurogenesis(False),
         'load_state_dict': lambda o, s: o.load_state_dict(s), 'a state that does not fit': lambda o, s: o.load_state_dict({**s, 'readout.rows': s['readout.rows']*0 - 1})}),
     'published': (lambda: plastic(published=True), {'train_step': lambda o: o.train_step(X, Y), 'consolidate': lambda o: o.consolidate()}),
-    'triarchic': (triarchic, {'update_batch': lambda o: o.update_batch(X, Y), 'panic': lambda o: o.update_batch(X, Y, 'panic'), 'defer': lambda o: o.defer(X), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
+    'triarchic': (triarchic, {'update_batch': lambda o: o.update_batch(X, Y), 'panic': lambda o: o.update_batch(X, Y, 'panic'), 'defer': lambda o: o.defer(X), 'discard': lambda o: o.discard(), 'teach': lambda o: o.teach(torch.tensor([4, 0, 2]), Y[:3]), 'load_state_dict': lambda o, s: o.load_state_dict(s)}),
     'published triarchic': (lambda: triarchic(published=True), {'update_batch': lambda o: o.update_batch(X, Y)}),
     **{f'watching {k}': (lambda make=make: watching(make), {'the alarm rises': lambda o: o.observe(5 - X.repeat(5, 1)), 'calm': lambda o: o.observe(X)}) for k, make in WATCHED.items()},
     **{f'{k} that follows': (lambda make=make: watching(make, 5.), {'goes on': lambda o: o.observe(X + 5), 'calm comes back': lambda o: o.observe(X.repeat(30, 1))}) for k, make in WATCHED.items()},
