@@ -14,7 +14,7 @@ import os
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 # %% ../nbs/workshop/cli.ipynb #imports
-import argparse, atexit, functools, gc, importlib, importlib.util, inspect
+import argparse, atexit, collections, filecmp, functools, gc, hashlib, importlib, importlib.util, inspect
 import json, random, shlex, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -667,6 +667,20 @@ def _load_run_of_03(out, device):
     brain.classes, brain.id = settings['classes'], settings['run']
     return brain, eyes, settings
 
+# %% ../nbs/workshop/cli.ipynb #_load_now
+def _take_confirmed(brain, out, shared=False):
+    "Teach a brain what a service had confirmed since its checkpoint; `shared`: the service may still be writing"
+    journal = Path(out)/'journal.jsonl'
+    if not journal.exists() or not journal.stat().st_size: return
+    importlib.import_module('plasticish.serve').learn_journal(brain, journal, shared)
+
+def _load_now(out, device='cpu'):
+    "As `load_run`, with what a service confirmed since; nothing is written"
+    brain, eyes, settings = load_run(out, device)
+    _take_confirmed(brain, out, shared=True)
+    return brain, eyes, settings
+
+
 # %% ../nbs/workshop/cli.ipynb #_neighbours
 def _neighbours(why, names):
     "The memories behind one answer, as a list of plain dictionaries"
@@ -731,7 +745,7 @@ def predict_images(
 ) -> list:  # a dict per image: image, label, score, scores, because; or image, error
     "Labels, scores and the memories behind them"
     check_count(neighbours, 'neighbours')
-    brain, _, settings = load_run(out, device)
+    brain, _, settings = _load_now(out, device)
     eyes, told = _seeing(with_memory(brain), out), []
     files = [f for p in images for f in (_files_of(Path(p))[0] if Path(p).is_dir() else [p])]
     if images and not files: raise ValueError(f'images: expected images in {images[0]}, found none')
@@ -781,16 +795,28 @@ def stored_as(
     found = slots[rows, at]
     return list(zip(rows.tolist(), m.ids[found].tolist(), m.labels[found].tolist()))
 
-# %% ../nbs/workshop/cli.ipynb #pictures_of
+# %% ../nbs/workshop/cli.ipynb #_of_test
 def _of_test(out):
     "Which file of a folder is a test picture of the run in `out`: a function of the folder and the file"
     try: told = read_config(out)
     except ValueError: return lambda file: False
     files, root = _read_listing(out, told['run']) if told['run'] else ({}, '')
     roots = {Path(r).resolve() for r in (told['data_root'], root) if r}  # the second where the run was begun elsewhere
-    tests = {r/name for name, (_, _, split) in files.items() if split == 'test' for r in roots}
-    return lambda file: Path(file).resolve() in tests
+    tests = {}  # name of a file -> where those of that name lie in the folder, and their bytes
+    for place, (_, size, split) in files.items():
+        if split == 'test': tests.setdefault(Path(place).name, []).append((place, size))
+    def is_test(file):
+        file = Path(file).resolve()
+        return any(_is_copy(file, [r/place for r in roots], place, size) for place, size in tests.get(file.name, ()))
+    return is_test
 
+def _is_copy(file, originals, place, size):
+    "Is a file one of these, or the same bytes? Where none of them is left: of the same size, and at the same place"
+    if file in originals or file.stat().st_size != size: return file in originals
+    left = [o for o in originals if o.is_file()]
+    return any(filecmp.cmp(file, o, shallow=False) for o in left) if left else file.as_posix().endswith(f'/{place}')
+
+# %% ../nbs/workshop/cli.ipynb #pictures_of
 def pictures_of(
     sources: list,  # files and folders
     label: str = '',  # class of all of them; '': that of the subfolder
@@ -809,6 +835,18 @@ def pictures_of(
         else: out.append((s, label))
     if not out: raise ValueError(f'expected images in {sources[0]}, found none')
     return out
+
+# %% ../nbs/workshop/cli.ipynb #_check_one_class
+def _check_one_class(names):
+    "Raise `ValueError` if the same file, byte for byte, is to be learned as two classes; `names`: file -> class name"
+    first = {}  # (size, digest) -> file; only files of one size are read
+    sizes = collections.Counter(os.stat(f).st_size for f in names)
+    for f, name in names.items():
+        if sizes[size := os.stat(f).st_size] < 2: continue
+        other = first.setdefault((size, hashlib.sha256(Path(f).read_bytes()).digest()), f)
+        if names[other] != name:
+            raise ValueError(f'images: expected one class for a picture, got {names[other]} for {other} '
+                             f'and {name} for {f}, which are the same file')
 
 # %% ../nbs/workshop/cli.ipynb #_label_index
 def class_index(
@@ -843,8 +881,11 @@ def teach(
     known = {row for row, i, label in same if label == labels[row]}
     if wrong: brain.forget(ids=[i for _, i in wrong])
     new, corrected = [row for row in range(len(f)) if row not in known], {row for row, _ in wrong}
+    before = int(brain.memory.counters[2])
     if new: brain.train_step(f[new], torch.tensor([labels[row] for row in new]), mode=mode, phase=phase)
-    return dict(learned=len({*new} - corrected), corrected=len(corrected), known=len(known - corrected))
+    stored = int(brain.memory.counters[2]) - before  # fewer than `new` where the same picture came twice
+    told = dict(learned=max(0, stored - len(corrected)), corrected=len(corrected))
+    return told | dict(known=len(f) - sum(told.values()))
 
 # %% ../nbs/workshop/cli.ipynb #changed
 @contextmanager
@@ -863,7 +904,7 @@ def changing(
             raise ValueError(f'brain: the run in {out} is not finished: go on with it first '
                              f'(plasticish run --resume --brain {shlex.quote(str(out))})')
         before, journal = brain.origin, Path(out)/'journal.jsonl'
-        if journal.exists(): importlib.import_module('plasticish.serve').learn_journal(brain, journal)
+        _take_confirmed(brain, out)
         yield brain, settings
         if brain.origin is before: return
         brain.save(out, keep=keep)
@@ -896,6 +937,7 @@ def learn_images(
     pairs, phase, is_test = pictures_of(sources, label), check_text(phase, 'phase') or f'learned {now()}', _of_test(out)
     told, skipped, tests = {}, [], [str(f) for f, _ in pairs if is_test(f)]
     names = {f: n for f, n in random.Random(0).sample(pairs, len(pairs)) if not is_test(f)}
+    _check_one_class(names)
     with changing(out, device) as (brain, settings), progress_bar(progress, total=len(names), unit='img') as bar:
         for batch in _open_images(list(names), _seeing(brain, out), settings['white'], 'tell'):
             bad = [x for _, x in batch if isinstance(x, str)]
@@ -947,7 +989,7 @@ def ask_images(
     device='cpu',  # where to compute
 ) -> list:  # a dict per picture, the most telling first: image, label and score of the present answer
     "Which pictures to label; raises `ValueError`"
-    brain, _, settings = load_run(out, device)
+    brain, _, settings = _load_now(out, device)
     files, eyes = list(_files_in(sources)), _seeing(with_memory(brain), out)
     batches = _open_images(files, eyes, settings['white'], 'tell')
     seen = [(p, x) for b in batches for p, x in b if not isinstance(x, str)]
@@ -1060,7 +1102,7 @@ def plasticish_info(
     format: str = 'table',  # table or json
 ):
     "What a brain knows, since when and from where"
-    told = brain_info(load_run(brain)[0])
+    told = brain_info(_load_now(brain)[0])
     if format == 'json': return print(json.dumps(told, indent=1))
     said = dict(open='takes new classes', alarm='sees a change now')
     lists = 'classes', 'phases', 'experts', 'changes', 'log'
@@ -1090,7 +1132,7 @@ def plasticish_export(
     if len(file) != 1: raise ValueError(f'file: expected one name, got {len(file)}')
     if Path(file[0]).exists() and not overwrite:
         raise ValueError(f'file: {file[0]} is there already; choose another name, or replace it (--overwrite)')
-    learned, eyes, _ = load_run(brain)
+    learned, eyes, _ = _load_now(brain)
     path = export(learned, file[0], precision, eyes is not None and not features, overwrite=overwrite)
     if quiet: return
     print(f'{path}: {path.stat().st_size/2**20:.1f} MB; torch.export.load({str(path)!r}).module()(x) gives the share '

@@ -30,8 +30,9 @@ class Journal:
     def __init__(self,
         path, # of the file
         last:int=0, # number of the last line that the checkpoint holds
+        shared:bool=False, # may a service be writing it? Then nothing is cut off
     ):
-        self.path, self.n = Path(path), last
+        self.path, self.n, self.shared = Path(path), last, shared
         check_plain(self.path, links=False)
         self.todo = [line for line in self._whole_lines() if line['n'] > last]
         if self.todo: self.n = self.todo[-1]['n']
@@ -46,7 +47,7 @@ class Journal:
             if not raw.endswith(b'\n') or raw[:32].decode('ascii', 'replace') != digest(raw[33:-1]): break
             out.append(line)
             end += len(raw)
-        if end < len(data):
+        if end < len(data) and not self.shared:
             with open(self.path, 'r+b') as f: f.truncate(end)
         return out
 
@@ -105,12 +106,13 @@ def clear(self:Journal):
 def learn_journal(
     brain, # of the newest checkpoint
     path, # of the journal beside it
+    shared:bool=False, # may a service be writing it?
 ):
-    "Teach a brain what a service had confirmed when it was killed, so that no command goes past it"
-    journal = Journal(path, (brain.origin or {}).get('journal', 0))
+    "Teach a brain what a service has confirmed since, so that no command goes past it"
+    journal = Journal(path, (brain.origin or {}).get('journal', 0), shared)
     n = journal.replay(brain.in_dim, lambda x, names, phase: teach(brain, x, names, phase=phase))
     if n:
-        note(brain, f'learned {_counted(n, "lesson")} of a service that was killed')
+        note(brain, f'learned {_counted(n, "lesson")} that a service had confirmed')
         brain.origin |= dict(journal=journal.n)
 
 # %% ../nbs/workshop/serve.ipynb #Service
@@ -343,6 +345,7 @@ def teach(self:Service,
     "Learn one right answer; when this returns, it is on the disk"
     if not isinstance(label, str) or not label.strip(): raise ValueError(f'label: expected a class name, got {label!r}')
     check_text(label, 'label')
+    if len(label) > 255: raise ValueError(f'label: expected at most 255 characters, got {len(label):,}')
     if (x is None) == (not ticket): raise ValueError('expected either a ticket or features or an image')
     said = None
     if x is None:

@@ -2,10 +2,14 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+
+import pytest
+from PIL import Image
 
 
 def start(command, *args, **kwargs):
@@ -87,3 +91,29 @@ def test_learn_leaves_test_pictures_out_and_says_so(tmp_path, capsys, monkeypatc
     plasticish_learn([tmp_path/'digits'/train], brain=tmp_path/'brain', label='x')
     assert 'phase: learned' in capsys.readouterr().out
     assert forget_items(tmp_path/'brain', label='x') == 1
+    held = {p.name: p.read_bytes() for p in (tmp_path/'brain').iterdir()}
+    shutil.copytree(tmp_path/'digits', tmp_path/'copy')
+    for where in ('copy', 'moved'):  # by their bytes; where the folder is gone, by size and place
+        if where == 'moved': (tmp_path/'digits').rename(tmp_path/'moved')
+        plasticish_learn([tmp_path/where], brain=tmp_path/'brain')
+        assert '7 more' in capsys.readouterr().out
+    (tmp_path/'moved').rename(tmp_path/'digits')
+    other = bytearray((tmp_path/'digits'/test).read_bytes())
+    (tmp_path/'copy'/test).write_bytes(other[::-1])  # another file of that name and size is new
+    with pytest.raises(ValueError, match='cannot'): plasticish_learn([tmp_path/'copy'/test], brain=tmp_path/'brain', label='x')
+
+def test_copies_are_learned_once_and_in_one_class(tmp_path, capsys):
+    from plasticish.cli import learn_images, plasticish_run
+    digits(tmp_path/'digits', 2, 20)
+    plasticish_run(data='folder', data_root=tmp_path/'digits', out=tmp_path/'brain', cache_dir=tmp_path/'cache', quiet=True)
+    new = Image.new('RGB', (8, 8), (9, 200, 30))
+    (tmp_path/'more'/'green').mkdir(parents=True)
+    for i in range(15): new.save(tmp_path/'more'/'green'/f'{i}.png')
+    assert learn_images(tmp_path/'brain', [tmp_path/'more'])['classes'] == {'green': dict(learned=1, corrected=0, known=14)}
+    assert learn_images(tmp_path/'brain', [tmp_path/'more'])['classes'] == {'green': dict(learned=0, corrected=0, known=15)}
+    held = {p.name: p.read_bytes() for p in (tmp_path/'brain').iterdir()}
+    (tmp_path/'more'/'leaf').mkdir()
+    new.save(tmp_path/'more'/'leaf'/'same.png')
+    with pytest.raises(ValueError, match='images: expected one class for a picture, got (green|leaf) for .*png and (green|leaf) for .*png, which are the same file'):
+        learn_images(tmp_path/'brain', [tmp_path/'more'])
+    assert {p.name: p.read_bytes() for p in (tmp_path/'brain').iterdir()} == held

@@ -113,9 +113,18 @@ def test_a_command_after_a_kill_goes_on_from_what_was_confirmed(tmp_path):
     p, port = start(tmp_path, '--save_every', 100_000)
     web = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
     rows = [[10.*(i == j) for j in range(D)] for i in range(5)]
+    status, said = ask(web, '/teach', features=rows[0], label='x'*300)
+    assert status == 400 and 'label: expected at most 255 characters, got 300' in said['error']
     for row in rows: assert ask(web, '/teach', features=row, label='hers')[0] == 200
+    def info(): return json.loads(subprocess.run([sys.executable, '-W', 'ignore', '-m', 'plasticish', 'info', '--brain', tmp_path, '--format', 'json'], capture_output=True, text=True, check=True).stdout)
+    def held(): return {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+    assert info()['classes']['hers'] == 5  # while the service lives
     os.kill(p.pid, signal.SIGKILL)
     p.wait()
+    with open(tmp_path/'journal.jsonl', 'ab') as f: f.write(b'torn')
+    before = held()
+    assert info()['classes']['hers'] == 5  # and after it
+    assert held() == before  # who only reads writes nothing
     assert forget_items(tmp_path, label='hers') == 5
     assert not (tmp_path/'journal.jsonl').read_bytes() and not stored(tmp_path, rows)
     p, port = start(tmp_path)  # and a service that starts again does not know them either
