@@ -65,7 +65,8 @@ def check_labels(
 ) -> Tensor:  # int64 `[B]`
     "Validate a batch of labels; raises `TypeError` (not integers) or `ValueError` (length, range)"
     if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(f"{name}: expected an integer tensor [{batch}], got {getattr(y, 'dtype', type(y).__name__)}")
+        got = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        raise TypeError(f'{name}: expected an integer tensor [{batch}], got {got}')
     _check_dense(y, name)
     if y.ndim != 1 or len(y) != batch: raise ValueError(f"{name}: expected shape [{batch}], got {list(y.shape)}")
     y, n_classes = y.detach().long(), MAX_CLASSES if n_classes is None else n_classes

@@ -54,8 +54,8 @@ def check_tickets(tickets # what the caller gave
                  )->Tensor: # int64 [B]
     "Validate tickets; raises `TypeError` (not integers) or `ValueError` (shape, one that stands twice)"
     if not isinstance(tickets, Tensor) or tickets.dtype != torch.int64:
-        got = getattr(tickets, 'dtype', tickets)
-        raise TypeError(f'tickets: expected a tensor of int64, as from `defer`, got {got!r}')
+        got = tickets.dtype if isinstance(tickets, Tensor) else type(tickets).__name__
+        raise TypeError(f'tickets: expected a tensor of int64, as from `defer`, got {got}')
     if tickets.ndim != 1: raise ValueError(f'tickets: expected shape [B], got {list(tickets.shape)}')
     found, times = tickets.unique(return_counts=True)
     if (times > 1).any(): raise ValueError(f'tickets: expected each once, got {int(found[times > 1][0])} twice')
