@@ -668,18 +668,19 @@ def _load_run_of_03(out, device):
     return brain, eyes, settings
 
 # %% ../nbs/workshop/cli.ipynb #_load_now
-def _take_confirmed(brain, out, shared=False):
-    "Teach a brain what a service had confirmed since its checkpoint; `shared`: the service may still be writing"
+def _confirmed(out, shared=False):
+    "What a service confirmed, as its journal has it now: a function that teaches a brain what its checkpoint lacks"
     journal = Path(out)/'journal.jsonl'
-    if not journal.exists() or not journal.stat().st_size: return
-    importlib.import_module('plasticish.serve').learn_journal(brain, journal, shared)
+    if not journal.exists() or not journal.stat().st_size: return lambda brain: None
+    serve = importlib.import_module('plasticish.serve')
+    return functools.partial(serve.learn_journal, journal=serve.Journal(journal, shared=shared))
 
 def _load_now(out, device='cpu'):
     "As `load_run`, with what a service confirmed since; nothing is written"
+    learn = _confirmed(out, shared=True)  # first, for a service that runs clears its journal after a checkpoint
     brain, eyes, settings = load_run(out, device)
-    _take_confirmed(brain, out, shared=True)
+    learn(brain)
     return brain, eyes, settings
-
 
 # %% ../nbs/workshop/cli.ipynb #_neighbours
 def _neighbours(why, names):
@@ -904,7 +905,7 @@ def changing(
             raise ValueError(f'brain: the run in {out} is not finished: go on with it first '
                              f'(plasticish run --resume --brain {shlex.quote(str(out))})')
         before, journal = brain.origin, Path(out)/'journal.jsonl'
-        _take_confirmed(brain, out)
+        _confirmed(out)(brain)
         yield brain, settings
         if brain.origin is before: return
         brain.save(out, keep=keep)

@@ -105,11 +105,11 @@ def clear(self:Journal):
 
 def learn_journal(
     brain, # of the newest checkpoint
-    path, # of the journal beside it
-    shared:bool=False, # may a service be writing it?
+    journal:Journal, # beside it, read no later than the checkpoint
 ):
     "Teach a brain what a service has confirmed since, so that no command goes past it"
-    journal = Journal(path, (brain.origin or {}).get('journal', 0), shared)
+    held = (brain.origin or {}).get('journal', 0)
+    journal.todo = [line for line in journal.todo if line['n'] > held]
     n = journal.replay(brain.in_dim, lambda x, names, phase: teach(brain, x, names, phase=phase))
     if n:
         note(brain, f'learned {_counted(n, "lesson")} that a service had confirmed')
