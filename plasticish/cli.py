@@ -14,7 +14,7 @@ import os
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 # %% ../nbs/workshop/cli.ipynb #imports
-import argparse, atexit, collections, filecmp, functools, gc, hashlib, importlib, importlib.util, inspect
+import argparse, atexit, filecmp, functools, gc, importlib, importlib.util, inspect
 import json, random, shlex, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -837,17 +837,30 @@ def pictures_of(
     if not out: raise ValueError(f'expected images in {sources[0]}, found none')
     return out
 
-# %% ../nbs/workshop/cli.ipynb #_check_one_class
-def _check_one_class(names):
-    "Raise `ValueError` if the same file, byte for byte, is to be learned as two classes; `names`: file -> class name"
-    first = {}  # (size, digest) -> file; only files of one size are read
-    sizes = collections.Counter(os.stat(f).st_size for f in names)
-    for f, name in names.items():
-        if sizes[size := os.stat(f).st_size] < 2: continue
-        other = first.setdefault((size, hashlib.sha256(Path(f).read_bytes()).digest()), f)
-        if names[other] != name:
-            raise ValueError(f'images: expected one class for a picture, got {names[other]} for {other} '
-                             f'and {name} for {f}, which are the same file')
+# %% ../nbs/workshop/cli.ipynb #_look_at
+def _look_at(brain, files, eyes, white, on_error, bar):
+    "(file -> digest of what the eyes see of it, features [B,D], files that are no images); raises `ValueError`"
+    seen, found, skipped = {}, [torch.empty(0, brain.in_dim)], []
+    for batch in _open_images(files, eyes, white, on_error):
+        good = {p: x for p, x in batch if not isinstance(x, str)}
+        skipped += [str(p) for p, _ in batch if p not in good]
+        seen |= {p: digest(x) for p, x in good.items()}
+        if good: found.append(eyes(torch.stack([*good.values()])))
+        bar.update(len(batch))
+    return seen, torch.cat([f.to(found[-1]) for f in found]), skipped
+
+# %% ../nbs/workshop/cli.ipynb #_in_two_classes
+def _in_two_classes(seen, names, on_error):
+    "Pairs of files in which the eyes see the same picture, in two classes; raises `ValueError`"
+    first, pairs = {}, []
+    for file, what in seen.items():
+        other = first.setdefault(what, file)
+        if names[other] != names[file]: pairs.append((other, file))
+    if pairs and on_error == 'raise':
+        a, b = pairs[0]
+        raise ValueError(f'images: expected one class for a picture, got {names[a]} for {a} and {names[b]} for {b}, '
+                         'which are the same picture; remove one, or leave both out (--on_error skip)')
+    return pairs
 
 # %% ../nbs/workshop/cli.ipynb #_label_index
 def class_index(
@@ -922,6 +935,18 @@ def note(
     told = brain.origin or dict(begun=now(), log=[])
     brain.origin = told | dict(log=[*told.get('log', []), dict(when=now(), what=what)][-1000:])
 
+# %% ../nbs/workshop/cli.ipynb #_teach_all
+def _teach_all(brain, f, names, mode, phase):
+    "Teach features [B,D] in batches, each of one class; class -> learned, corrected, known"
+    told = {}
+    for i in range(0, len(names), 64):
+        part = names[i:i + 64]
+        for name in dict.fromkeys(part):
+            rows = [i + row for row, n in enumerate(part) if n == name]
+            done = teach(brain, f[rows], [name]*len(rows), mode, phase)
+            told[name] = {k: told.get(name, {}).get(k, 0) + n for k, n in done.items()}
+    return told
+
 # %% ../nbs/workshop/cli.ipynb #learn_images
 def learn_images(
     out,  # the folder of a brain
@@ -929,33 +954,28 @@ def learn_images(
     label: str = '',  # class of all of them; '': that of the subfolder
     phase: str = '',  # under which they are found later; '': the time of day
     mode: str = 'auto',  # how: auto, plastic or panic
-    on_error: str = 'raise',  # unreadable files: 'raise' or 'skip'
+    on_error: str = 'raise',  # files that are no images, or in two classes: 'raise' or 'skip'
     device='cpu',  # where to compute
     progress: bool = False,  # show a bar
-) -> dict:  # classes: class -> learned, corrected, known; phase; skipped: no images; tests: test pictures left out
+) -> dict:  # classes: class -> learned, corrected, known; phase; what was left out: skipped, tests, twice (pairs)
     "Teach the brain in a folder more images; raises `ValueError`, and then it is as it was"
     _check_on_error(on_error)
     pairs, phase, is_test = pictures_of(sources, label), check_text(phase, 'phase') or f'learned {now()}', _of_test(out)
-    told, skipped, tests = {}, [], [str(f) for f, _ in pairs if is_test(f)]
-    names = {f: n for f, n in random.Random(0).sample(pairs, len(pairs)) if not is_test(f)}
-    _check_one_class(names)
+    tests = dict.fromkeys(f for f, _ in pairs if is_test(f))
+    names = {f: n for f, n in random.Random(0).sample(pairs, len(pairs)) if f not in tests}
     with changing(out, device) as (brain, settings), progress_bar(progress, total=len(names), unit='img') as bar:
-        for batch in _open_images(list(names), _seeing(brain, out), settings['white'], 'tell'):
-            bad = [x for _, x in batch if isinstance(x, str)]
-            if bad and on_error == 'raise': raise ValueError(bad[0])
-            skipped += [str(p) for p, x in batch if isinstance(x, str)]
-            for name in dict.fromkeys(names[p] for p, _ in batch):
-                good = [x for p, x in batch if not isinstance(x, str) and names[p] == name]
-                if not good: continue
-                done = teach(brain, torch.stack(good), [name]*len(good), mode, phase)
-                told[name] = {k: told.get(name, {}).get(k, 0) + n for k, n in done.items()}
-            bar.update(len(batch))
+        seen, f, skipped = _look_at(brain, [*names], _seeing(brain, out), settings['white'], on_error, bar)
+        twice = _in_two_classes(seen, names, on_error)
+        unclear = {seen[file] for _, file in twice}
+        rows = [row for row, what in enumerate(seen.values()) if what not in unclear]
+        told = _teach_all(brain, f[rows], [names[file] for file in seen if seen[file] not in unclear], mode, phase)
         total = {k: sum(t[k] for t in told.values()) for k in ('learned', 'corrected')}
         if any(total.values()):
             brain.consolidate()
             moved = f", changed the label of {total['corrected']}"*(total['corrected'] > 0)
             note(brain, f"learned {_counted(total['learned'], 'image')}{moved}, phase {phase}")
-    return dict(classes=told, phase=phase if any(total.values()) else None, skipped=skipped, tests=tests)
+    return dict(classes=told, phase=phase if any(total.values()) else None, skipped=skipped,
+                tests=[*map(str, tests)], twice=[[*map(str, pair)] for pair in twice])
 
 # %% ../nbs/workshop/cli.ipynb #plasticish_learn
 @command('plasticish learn new_photos --brain pets', 'plasticish learn wrong.jpg --label dog --brain pets')
@@ -965,7 +985,7 @@ def plasticish_learn(
     label: str = '',  # class of all these images, known or new; needed with single files
     phase: str = '',  # name under which they are found later; default: the time of day
     mode: str = 'auto',  # how: auto (detects storms), plastic, panic (this is a storm)
-    on_error: str = 'raise',  # files that are no images: raise, or skip
+    on_error: str = 'raise',  # files that are no images, or the same in two classes: raise, or skip
     device: str = 'cpu',  # cpu, cuda
     quiet: bool = False,  # neither bar nor report
     format: str = 'table',  # table or json
@@ -978,7 +998,8 @@ def plasticish_learn(
     rows = [[c, *(n[k] for k in columns)] for c, n in sorted(told['classes'].items())]
     if rows: print(Table(['class', *columns.values()], rows))
     never = 'test pictures of the run, which it never learns'
-    for what, files in (('no images', told['skipped']), (never, told['tests'])):
+    twice = [f'{a} = {b}' for a, b in told['twice']]
+    for what, files in (('no images', told['skipped']), ('in two classes', twice), (never, told['tests'])):
         if files: print(f"left out, {what}: {files[0]}" + f' and {len(files) - 1} more'*(len(files) > 1))
     print(f"phase: {told['phase']}" if told['phase'] else 'nothing new: the brain is as it was')
 

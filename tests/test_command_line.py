@@ -114,6 +114,6 @@ def test_copies_are_learned_once_and_in_one_class(tmp_path, capsys):
     held = {p.name: p.read_bytes() for p in (tmp_path/'brain').iterdir()}
     (tmp_path/'more'/'leaf').mkdir()
     new.save(tmp_path/'more'/'leaf'/'same.png')
-    with pytest.raises(ValueError, match='images: expected one class for a picture, got (green|leaf) for .*png and (green|leaf) for .*png, which are the same file'):
+    with pytest.raises(ValueError, match='images: expected one class for a picture, got (green|leaf) for .*png and (green|leaf) for .*png, which are the same picture'):
         learn_images(tmp_path/'brain', [tmp_path/'more'])
     assert {p.name: p.read_bytes() for p in (tmp_path/'brain').iterdir()} == held
