@@ -110,9 +110,11 @@ def learn_journal(
     "Teach a brain what a service has confirmed since, so that no command goes past it"
     held = (brain.origin or {}).get('journal', 0)
     journal.todo = [line for line in journal.todo if line['n'] > held]
-    n = journal.replay(brain.in_dim, lambda x, names, phase: teach(brain, x, names, phase=phase))
+    done = []
+    n = journal.replay(brain.in_dim, lambda x, names, phase: done.append(teach(brain, x, names, phase=phase)))
     if n:
-        note(brain, f'learned {_counted(n, "lesson")} that a service had confirmed')
+        new = sum(d['learned'] + d['corrected'] for d in done)
+        note(brain, f'learned {new} of {_counted(n, "lesson")} that a service had confirmed')
         brain.origin |= dict(journal=journal.n)
 
 # %% ../nbs/workshop/serve.ipynb #Service
@@ -135,7 +137,7 @@ class Service:
         self.save_every, self.neighbours, self.max_tickets = (check_count(n, k) for k, n in counts.items())
         self.folder, self.mode = Path(folder), mode
         self.save_minutes = check_number(save_minutes, 'save_minutes', 0)
-        self.since, self.saved_at = 0, time.monotonic()
+        self.since, self.new, self.saved_at = 0, 0, time.monotonic()
         self.fit_due, self.fit_from, self.calibrated = False, 0., -1
         self.todo, self.tickets = queue.Queue(maxsize=1000), OrderedDict()
         self.right, self.counts, self.begun = deque(maxlen=200), defaultdict(float), time.time()
@@ -163,6 +165,7 @@ def _learn(self:Service, x, names, phase, few=10):
     "Teach a batch; where a class has few examples, the readout is due"
     done = teach(self.brain, x, names, self.mode, phase)
     self.since += len(x)
+    self.new += done['learned'] + done['corrected']
     m = self.brain.memory
     counts = torch.bincount(m.labels[:m.count], minlength=len(names) + m.n_classes)
     self.fit_due |= bool(min(counts[class_index(self.brain, n)] for n in set(names)) <= few)
@@ -259,11 +262,11 @@ def save(self:Service,
     keep:int=2 # checkpoints that stay
 ):
     "Write a checkpoint, after which the journal is empty; raises `CheckpointError`"
-    if self.since: note(self.brain, f'learned {_counted(self.since, "lesson")} over HTTP')
+    if self.since: note(self.brain, f'learned {self.new} of {_counted(self.since, "lesson")} over HTTP')
     self.brain.origin = (self.brain.origin or {}) | dict(journal=self.journal.n)
     with self._aside() as brain: brain.save(self.folder, keep=keep)
     self.journal.clear()
-    self.since, self.saved_at = 0, time.monotonic()
+    self.since, self.new, self.saved_at = 0, 0, time.monotonic()
 
 @patch
 def _try(self:Service, work):
@@ -367,7 +370,7 @@ def forget(self:Service,
 )->dict: # forgotten: items
     "Forget for good; give one of the three; when this returns, the folder holds nothing of it"
     names = names_of(self.brain)
-    if label is not None and label not in names: raise ValueError(f'label: expected a known class, got {label!r}')
+    if label is not None and label not in names: raise ValueError(f'label: expected a known class, got {label!r:.60}')
     number = None if label is None else names.index(label)
     how = {k: v for k, v in dict(ids=ids, label=number, phase=phase).items() if v is not None}
     if len(how) != 1: raise ValueError(f'expected one of ids, label and phase, got {sorted(how) or "none"}')
