@@ -56,11 +56,12 @@ class Journal:
 def append(self:Journal,
     x:torch.Tensor, # features [B,D]
     names:list, # class names [B]
-    phase:str # under which they are learned
+    phase:str, # under which they are learned
+    mode:str='auto', # how
 )->int: # where the line begins
     "Write a batch of lessons and force it to the disk; raises `OSError`"
     features = base64.b64encode(x.float().contiguous().numpy().tobytes()).decode()
-    line = json.dumps(dict(n=self.n + 1, names=names, phase=phase, x=features)).encode()
+    line = json.dumps(dict(n=self.n + 1, names=names, phase=phase, mode=mode, x=features)).encode()
     with open(self.path, 'ab') as f:
         start = f.tell()
         try:
@@ -85,14 +86,15 @@ def take_back(self:Journal,
 @patch
 def replay(self:Journal,
     width:int, # of the features
-    learn, # called with features [B,D], class names and phase of each batch
+    learn, # called with features [B,D], class names, phase and mode of each batch
 )->int: # lessons learned
     "Learn the batches that the checkpoint does not hold; one that cannot be learned is left out, and logged"
     n, todo, self.todo = 0, self.todo, []
     for line in todo:
         try:
             x = torch.from_numpy(np.frombuffer(base64.b64decode(line['x']), np.float32).reshape(-1, width).copy())
-            learn(check_features(x, width), list(map(str, line['names'])), str(line['phase']))
+            how = str(line['phase']), str(line.get('mode', 'auto'))
+            learn(check_features(x, width), list(map(str, line['names'])), *how)
         except (ValueError, TypeError, LookupError) as e:
             log.warning('%s: line %s cannot be learned and is left out: %s', self.path, line['n'], e)
         else: n += len(x)
@@ -111,7 +113,7 @@ def learn_journal(
     held = (brain.origin or {}).get('journal', 0)
     journal.todo = [line for line in journal.todo if line['n'] > held]
     done = []
-    n = journal.replay(brain.in_dim, lambda x, names, phase: done.append(teach(brain, x, names, phase=phase)))
+    n = journal.replay(brain.in_dim, lambda x, names, phase, mode: done.append(teach(brain, x, names, mode, phase)))
     if n:
         new = sum(d['learned'] + d['corrected'] for d in done)
         note(brain, f'learned {new} of {_counted(n, "lesson")} that a service had confirmed')
@@ -161,9 +163,9 @@ def _open(self:Service, device):
     self.journal.replay(self.brain.in_dim, self._learn)
 
 @patch
-def _learn(self:Service, x, names, phase, few=10):
+def _learn(self:Service, x, names, phase, mode, few=10):
     "Teach a batch; where a class has few examples, the readout is due"
-    done = teach(self.brain, x, names, self.mode, phase)
+    done = teach(self.brain, x, names, mode, phase)
     self.since += len(x)
     self.new += done['learned'] + done['corrected']
     m = self.brain.memory
@@ -238,8 +240,8 @@ def _teach(self:Service, jobs):
     "Write lessons to the journal, then learn them as one batch"
     phase = f"taught {time.strftime('%Y-%m-%d')}"
     x, names = torch.cat([j['x'] for j in jobs]), [j['label'] for j in jobs]
-    start = self.journal.append(x, names, phase)
-    try: done = self._learn(x, names, phase)
+    start = self.journal.append(x, names, phase, self.mode)
+    try: done = self._learn(x, names, phase, self.mode)
     except Exception:
         self.journal.take_back(start) # what was refused must not be learned after the next start
         raise
