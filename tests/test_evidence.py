@@ -62,6 +62,8 @@ def test_cells_of_earlier_code_are_told_apart(data, tmp_path, monkeypatch):
     assert ours.of_today(cells).tolist() == [True, True]
     cells.loc[0, 'made_by'] = 'another digest'
     assert ours.of_today(cells).tolist() == [False, True]
+    monkeypatch.setitem(ours.SAME, 'another digest', {'is': cells.made_by[1]})
+    assert ours.of_today(cells).tolist() == [True, True]
 
 
 def test_peers_are_asked_what_ours_are_asked(tmp_path, monkeypatch):
