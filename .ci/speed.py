@@ -57,9 +57,10 @@ class RanPAC:
 def lessons():
     "Learning and answering of the Plastic Brain against RanPAC, and what it holds"
     (x, y), (q, _) = clusters(rows, dim), clusters(5000, dim, seed=1)
-    plain, brain = RanPAC(dim), PlasticBrain(in_dim=dim)
+    plain = RanPAC(dim)
     Path('/proc/self/clear_refs').write_text('5')  # most was resident while the data were made; from here on it counts anew
     before = resident('VmRSS')
+    brain = PlasticBrain(in_dim=dim)
     def learn():
         for b in zip(x.split(256), y.split(256)): brain.train_step(*b)
         brain.consolidate()

@@ -608,7 +608,8 @@ def fast(self: PretrainedEyes) -> nn.Module:
 def _check_images(x, name):
     "Validate a batch of images; raises `TypeError` or `ValueError`"
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"{name}: expected a float tensor [B, 3, H, W], got {getattr(x, 'dtype', type(x).__name__)}")
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f'{name}: expected a float tensor [B, 3, H, W], got {got}')
     _check_dense(x, name)
     if x.ndim != 4 or x.shape[1] != 3 or not x.numel():
         raise ValueError(f"{name}: expected shape [B, 3, H, W] with B >= 1, got {list(x.shape)}")
