@@ -279,7 +279,7 @@ def observe(self:Brain,
 @patch
 def _drop_caches(self:Brain):
     self.__dict__.pop('_calibration', None)
-    self.shift.take_usual_(torch.zeros(0, 1, device=self.device), 0, -1) # unknown until it is measured anew
+    self.shift.take_usual_(self.shift.usual.new_zeros(0, 1), 0, -1) # unknown until it is measured anew
 
 @patch
 def _usual_distances(self:Brain):
